@@ -1,0 +1,25 @@
+"""massieu: the thermodynamics of interacting matter by minimising a variational free energy."""
+
+from massieu import densities, systems
+from massieu.errors import InputError, RunError
+from massieu.principle import Estimate
+from massieu.run import Run, minimize
+from massieu.systems import SK, ClassicalSystem, CoulombTrap, Hopfield, Ising, PairwiseSpins
+from massieu.version import __version__
+
+__all__ = [
+    "SK",
+    "ClassicalSystem",
+    "CoulombTrap",
+    "Estimate",
+    "Hopfield",
+    "InputError",
+    "Ising",
+    "PairwiseSpins",
+    "Run",
+    "RunError",
+    "__version__",
+    "densities",
+    "minimize",
+    "systems",
+]

@@ -1,0 +1,278 @@
+"""The command line: list, run, resume, evaluate, reference, report.
+
+Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 bad input, one line, nothing written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import yaml
+
+from massieu.config import Config
+from massieu.errors import InputError, RunError, did_you_mean
+from massieu.systems import SYSTEMS, ClassicalSystem
+from massieu.version import __version__
+
+COMMANDS = {
+    "list": "systems, one line each",
+    "run": "minimise the free energy of a system",
+    "resume": "continue a run from its last checkpoint",
+    "evaluate": "average again with frozen parameters and more samples",
+    "reference": "exact or independent values",
+    "report": "figures and report.html of a run",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that complains in one line and suggests the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+    def parse(self, arguments: list[str]) -> argparse.Namespace:
+        """All arguments, or InputError naming the first unknown one."""
+        values, unknown = self.parse_known_args(arguments)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            name = unknown[0].split("=")[0]
+            raise InputError(f"{name}: no such parameter of '{self.prog}'{did_you_mean(name, flags)}")
+        return values
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        return _dispatch(sys.argv[1:] if arguments is None else arguments)
+    except InputError as error:
+        print(f"massieu: error: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"massieu: failed: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"massieu: failed: {error.strerror or error} ({error.filename})", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("massieu: interrupted; massieu resume DIR continues from the last checkpoint", file=sys.stderr)
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: massieu COMMAND ...\n")
+        print("\n".join(f"  {name:10s} {text}" for name, text in COMMANDS.items()))
+        print("\nmassieu COMMAND --help says more.")
+        return 0
+    if arguments[0] == "--version":
+        print(f"massieu {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise InputError(f"{name}: must be one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
+    jax.config.update("jax_enable_x64", True)
+    _use_compilation_cache()
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "list": _list, "run": _run, "resume": _resume, "evaluate": _evaluate, "reference": _reference, "report": _report,
+    }  # fmt: skip
+    return commands[name](rest)
+
+
+def _use_compilation_cache() -> None:
+    """Compiled programs are kept between runs, so that resume and evaluate start at once."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    jax.config.update("jax_compilation_cache_dir", str(home / "massieu" / "xla"))
+
+
+# ---- the commands
+
+
+def _list(arguments: list[str]) -> int:
+    Parser(prog="massieu list", description=COMMANDS["list"]).parse(arguments)
+    for name, kind in SYSTEMS.items():
+        parameters = ", ".join(f"{flag} ({field.default})" for flag, field in _parameters(kind).items())
+        print(f"{name:13s} {kind.summary}; {parameters.replace('_', '-')}; {kind.source}")
+    return 0
+
+
+def _run(arguments: list[str]) -> int:
+    from massieu.progress import Lines
+    from massieu.run import configure, minimize
+
+    kind, rest = _system(arguments, "run")
+    parser = _system_parser(kind, "run")
+    options = parser.add_argument_group("training and evaluation")
+    for field in dataclasses.fields(Config):
+        _add(options, field.name, field, typing.get_type_hints(Config)[field.name])
+    parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    values = vars(parser.parse(rest))
+    system = _make(kind, values)
+    given = {f.name: values[f.name] for f in dataclasses.fields(Config) if values[f.name] is not None}
+    config = configure(system, **given)
+    if values["dry_run"]:
+        resolved = {"system": kind.name, "parameters": system.parameters(), "config": config.as_dict()}
+        print(yaml.safe_dump(resolved, sort_keys=False), end="")
+        return 0
+    folder = Path(values["out"]) if values["out"] else _free_folder(kind.name)
+    print(f"massieu {__version__}: {kind.name} {_shown(system.parameters())} -> {folder}", flush=True)
+    _finish(minimize(system, out=folder, progress=Lines(), **config.as_dict()), folder)
+    return 0
+
+
+def _resume(arguments: list[str]) -> int:
+    from massieu.progress import Lines
+    from massieu.run import resume
+
+    parser = Parser(prog="massieu resume", description=COMMANDS["resume"])
+    parser.add_argument("dir", metavar="DIR")
+    parser.add_argument("--steps", type=_checked("steps", int), help="train up to this many steps instead")
+    values = parser.parse(arguments)
+    if values.steps is not None and values.steps < 1:
+        raise InputError(f"steps = {values.steps}: must be an integer >= 1")
+    folder = Path(values.dir)
+    run = resume(folder, values.steps, Lines())
+    if run is None:
+        print(f"{folder} is finished; --steps N would train it further")
+        return 0
+    _finish(run, folder)
+    return 0
+
+
+def _evaluate(arguments: list[str]) -> int:
+    from massieu.progress import Lines
+    from massieu.run import evaluate_folder
+
+    parser = Parser(prog="massieu evaluate", description=COMMANDS["evaluate"])
+    parser.add_argument("dir", metavar="DIR")
+    parser.add_argument("--samples", type=_checked("samples", int), help="number of samples (default: as in the run)")
+    values = parser.parse(arguments)
+    if values.samples is not None and values.samples < 100:
+        raise InputError(f"samples = {values.samples}: must be an integer >= 100")
+    folder = Path(values.dir)
+    _finish(evaluate_folder(folder, values.samples, Lines()), folder)
+    return 0
+
+
+def _reference(arguments: list[str]) -> int:
+    from massieu.run import reference_dict
+
+    kind, rest = _system(arguments, "reference")
+    parser = _system_parser(kind, "reference")
+    parser.add_argument("--seed", type=_checked("seed", int), default=0, help="seed of the sampling methods")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(rest))
+    system = _make(kind, values)
+    with jax.enable_x64(True):
+        found = reference_dict(system, system.reference(values["seed"])) or {}
+    if values["json"]:
+        print(json.dumps(found, indent=2))
+        return 0
+    from massieu.report import reference_table
+
+    print(reference_table(system, found))
+    return 0
+
+
+def _report(arguments: list[str]) -> int:
+    from massieu.report import write_report
+
+    parser = Parser(prog="massieu report", description=COMMANDS["report"])
+    parser.add_argument("dir", metavar="DIR")
+    print(write_report(Path(parser.parse(arguments).dir)))
+    return 0
+
+
+def _finish(run: Any, folder: Path) -> None:
+    """The report, and the results in the terminal."""
+    from massieu.report import results_table
+
+    report = run.report(folder)
+    print(results_table(run.summary()))
+    print(f"report: {report}")
+
+
+# ---- arguments from dataclasses
+
+
+def _system(arguments: list[str], command: str) -> tuple[type[ClassicalSystem], list[str]]:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: massieu {command} SYSTEM [--param value ...]\n\nsystems: {', '.join(SYSTEMS)}")
+        raise SystemExit(0 if arguments else 2)
+    kind = SYSTEMS.get(arguments[0])
+    if kind is None:
+        names = ", ".join(SYSTEMS)
+        raise InputError(f"{arguments[0]}: no such system, must be one of {names}{did_you_mean(arguments[0], SYSTEMS)}")
+    return kind, arguments[1:]
+
+
+def _system_parser(kind: type[ClassicalSystem], command: str) -> Parser:
+    parser = Parser(prog=f"massieu {command} {kind.name}", description=kind.summary, allow_abbrev=False)
+    group = parser.add_argument_group("system")
+    hints = typing.get_type_hints(kind)
+    for flag, field in _parameters(kind).items():
+        _add(group, flag, field, hints[field.name])
+    return parser
+
+
+def _parameters(kind: type[ClassicalSystem]) -> dict[str, dataclasses.Field]:
+    return {f.metadata["flag"] or f.name: f for f in dataclasses.fields(kind) if "help" in f.metadata}
+
+
+def _add(group: Any, name: str, field: dataclasses.Field, hint: Any) -> None:
+    """One flag; None when it is not given, so that defaults stay in one place, the dataclass."""
+    inner = [t for t in typing.get_args(hint) if t is not type(None)] if _is_optional(hint) else [hint]
+    default = "" if field.default is None else f" (default: {field.default})"
+    kind = _checked(name, inner[0])
+    flag = "--" + name.replace("_", "-")
+    group.add_argument(flag, dest=name, type=kind, metavar=inner[0].__name__.upper(), help=field.metadata["help"] + default)
+
+
+def _is_optional(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _checked(name: str, kind: type) -> Callable[[str], Any]:
+    """A converter that names the field, the value and what is allowed."""
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
+
+    def convert(text: str) -> Any:
+        try:
+            if kind is bool:
+                return {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}[text.lower()]
+            return kind(text)
+        except (ValueError, KeyError):
+            raise InputError(f"{name} = {text}: must be {words[kind]}") from None
+
+    return convert
+
+
+def _make(kind: type[ClassicalSystem], values: dict[str, Any]) -> ClassicalSystem:
+    given = {field.name: values[flag] for flag, field in _parameters(kind).items() if values[flag] is not None}
+    return kind(**given)
+
+
+def _shown(parameters: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
+
+
+def _free_folder(name: str) -> Path:
+    """runs/NAME-001, or the next number that is free."""
+    number = 1
+    while (folder := Path("runs") / f"{name}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

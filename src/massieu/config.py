@@ -1,0 +1,67 @@
+"""The typed configuration of a run: one frozen dataclass, validated before anything is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from massieu.errors import at_least, one_of, positive, require
+
+DENSITIES = ("auto", "blanket", "made", "transformer", "pixelcnn", "rnn")
+
+
+def option(default: Any, text: str) -> Any:
+    """A field of the configuration with the line of help that the command line shows."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How to train and evaluate; the same fields in Python, on the command line and in config.yaml."""
+
+    steps: int = option(400, "training steps")
+    batch: int = option(1024, "samples a step")
+    seed: int = option(0, "seed of everything random in the run")
+    density: str = option("auto", f"one of {', '.join(DENSITIES)}")
+    width: int | None = option(None, "width of the density's layers (default: its own)")
+    depth: int | None = option(None, "number of layers (default: the density's own)")
+    symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly")
+    gradient: str = option("score", "score, pathwise (path derivative only) or pathwise-total")
+    optimiser: str = option("auto", "auto, natural or adam")
+    learning_rate: float | None = option(None, "peak learning rate (default: 0.05 natural, 0.003 adam)")
+    trust: float = option(0.3, "largest step of the natural gradient in the Fisher metric")
+    fisher_batch: int | None = option(None, "samples a step for the Fisher matrix (default: the batch, memory permitting)")
+    clip_force: float = option(8.0, "pathwise: shorten the pull on a sample to this many times the median")
+    clip: float = option(10.0, "Adam: largest global norm of the gradient of beta F")
+    anneal: float = option(0.5, "fraction of the steps over which beta rises to its value; 0: no annealing")
+    beta_start: float | None = option(None, "beta at the first step when annealing (default: a tenth of beta)")
+    target_error: float = option(0.0, "stop training once beta Var(F_loc) / 2 < target_error |F|; 0: never")
+    precision: str = option("float64", "precision of the training, float64 or float32; evaluation is float64")
+    checkpoint_every: int = option(25, "steps between checkpoints")
+    samples: int = option(20000, "samples of the final evaluation")
+    reference: bool = option(True, "compute the exact or independent values to compare with")
+
+    def __post_init__(self) -> None:
+        for name, smallest in (("steps", 1), ("batch", 8), ("seed", 0), ("checkpoint_every", 1), ("samples", 100)):
+            at_least(name, getattr(self, name), smallest)
+        require(self.batch % 4 == 0, "batch", self.batch, "a multiple of 4")
+        one_of("density", self.density, DENSITIES)
+        one_of("gradient", self.gradient, ("score", "pathwise", "pathwise-total"))
+        one_of("optimiser", self.optimiser, ("auto", "natural", "adam"))
+        one_of("precision", self.precision, ("float32", "float64"))
+        for name in ("width", "depth", "fisher_batch"):
+            if getattr(self, name) is not None:
+                at_least(name, getattr(self, name), 1)
+        for name in ("learning_rate", "beta_start"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
+        for name in ("trust", "clip", "clip_force"):
+            positive(name, getattr(self, name))
+        require(0 <= self.anneal <= 1, "anneal", self.anneal, "between 0 and 1")
+        ok = math.isfinite(self.target_error) and self.target_error >= 0
+        require(ok, "target_error", self.target_error, "a finite number >= 0")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,25 @@
+"""Densities p with direct samples and a tractable ln p: flowjax's AbstractDistribution, so flowjax's own serve too."""
+
+from massieu.densities.blanket import BlanketMADE
+from massieu.densities.ensembles import Gaussian, Ginibre, Hermite
+from massieu.densities.equivariant import EquivariantFlow
+from massieu.densities.made import MADE
+from massieu.densities.pixelcnn import PixelCNN
+from massieu.densities.recurrent import RNN
+from massieu.densities.symmetric import Symmetrised, spin_flip, square_lattice
+from massieu.densities.transformer import CausalTransformer
+
+__all__ = [
+    "MADE",
+    "RNN",
+    "BlanketMADE",
+    "CausalTransformer",
+    "EquivariantFlow",
+    "Gaussian",
+    "Ginibre",
+    "Hermite",
+    "PixelCNN",
+    "Symmetrised",
+    "spin_flip",
+    "square_lattice",
+]

@@ -1,0 +1,250 @@
+"""A continuous flow of particles in free space that commutes with permutations, rotations and reflections.
+
+    dx_i/dt = sum_j f_ij (x_i - x_j) + g_i x_i,      d ln p/dt = -div v
+
+f_ij and g_i are small networks of invariants: the distance, the two radii, and for each particle an embedding
+h_i = sum_j e(r_ij, rho_i, rho_j)/(n-1) of its surroundings.  The divergence is exact and costs one directional
+derivative: div_i [f_ij (x_i - x_j)] = d f_ij + (derivative of f_ij as x_i moves along x_i - x_j).  A base density
+that is invariant gives an invariant density of labelled particles: the permutation entropy comes for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flowjax.distributions import AbstractDistribution
+from jax import Array
+
+Perceptron = list[tuple[Array, Array]]
+
+
+class EquivariantFlow(AbstractDistribution):
+    """Base density scaled by exp(log_scale), carried by the velocity from t = 0 to 1 in `steps` Runge-Kutta steps.
+
+    base: an invariant density of shape (n, dim); radius, spacing: lengths of the cloud that make the features O(1);
+    width, embedding: sizes of the networks; harmonics: Chebyshev polynomials of t in the last layer.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: None = eqx.field(static=True)
+    base: AbstractDistribution
+    radius: float
+    spacing: float
+    steps: int
+    harmonics: int
+    log_scale: Array
+    surroundings: tuple[Array, Array]
+    pair: Perceptron
+    single: Perceptron
+
+    def __init__(
+        self,
+        base: AbstractDistribution,
+        *,
+        scale: float = 1.0,
+        radius: float = 1.0,
+        spacing: float = 1.0,
+        width: int = 16,
+        embedding: int = 16,
+        harmonics: int = 3,
+        steps: int = 5,
+        key: Array | None = None,
+    ):
+        k1, k2, k3, k4 = jax.random.split(jax.random.key(0) if key is None else key, 4)
+        self.base, self.shape, self.cond_shape = base, base.shape, None
+        self.radius, self.spacing, self.steps, self.harmonics = float(radius), float(spacing), steps, harmonics
+        self.log_scale = jnp.log(jnp.asarray(float(scale)))
+        self.surroundings = (jax.random.normal(k1, (4, embedding)), 0.7 * jax.random.normal(k2, (embedding,)))
+        self.pair = _perceptron(k3, [2 + 2 + 2 * embedding + 1, width, width, 2 * harmonics])
+        self.single = _perceptron(k4, [1 + embedding + 1, width, width, harmonics])
+
+    # ---- the velocity and its divergence
+
+    def velocity(self, x: Array, t: Array) -> tuple[Array, Array]:
+        """v (n, dim) and its divergence at time t in [0, 1] for positions x (n, dim)."""
+        n, dim = x.shape
+        t = jnp.asarray(t, x.dtype)
+        pairs = _Pairs(x, self.radius, self.spacing)
+        h, own_slope, partner_slope = self._embed(pairs)
+        time = jnp.full((n, 1), t)
+        features = _pairwise(pairs.near, pairs.radial, h, time)
+        slope = jnp.concatenate(
+            [
+                pairs.d_near * 2 * pairs.r2[..., None],  # as x_i moves along x_i - x_j, r^2 grows at the rate 2 r^2
+                pairs.d_radial[:, None] * pairs.d_rho[..., None],
+                jnp.zeros((n, n, 1), x.dtype),
+                jnp.einsum("imd,ijd->ijm", own_slope, pairs.apart),
+                partner_slope,
+                jnp.zeros((n, n, 1), x.dtype),
+            ],
+            axis=-1,
+        )
+        alone = jnp.concatenate([pairs.radial, h, time], axis=-1)
+        d_alone = [pairs.d_radial * 2 * pairs.rho[:, None], jnp.einsum("imd,id->im", own_slope, x), 0 * time]
+        weights = _chebyshev(t, self.harmonics)
+
+        def pair_force(features: Array, r2: Array) -> Array:
+            out = _apply(self.pair, features).reshape(n, n, 2, self.harmonics) @ weights
+            return (out[..., 0] + out[..., 1] / (r2 / self.spacing**2 + 0.1)) * pairs.others
+
+        f, df = jax.jvp(pair_force, (features, pairs.r2), (slope, 2 * pairs.r2))
+        g, dg = jax.jvp(lambda u: _apply(self.single, u) @ weights, (alone,), (jnp.concatenate(d_alone, axis=-1),))
+        v = jnp.einsum("ij,ijd->id", f, pairs.apart) + g[:, None] * x
+        return v, jnp.sum(dim * f + df) + jnp.sum(dim * g + dg)
+
+    def _embed(self, pairs: _Pairs) -> tuple[Array, Array, Array]:
+        """h (n, m), its gradient in the particle's own position (n, m, dim), and the rate of h_j along x_i - x_j (n, n, m)."""
+        weight, bias = self.surroundings
+        share = 1 / max(len(pairs.rho) - 1, 1)
+        own, partner = pairs.radial @ weight[2:3], pairs.radial @ weight[3:]
+        e = jnp.tanh(pairs.near @ weight[:2] + own[:, None] + partner[None] + bias) * pairs.others[..., None]
+        slope = (pairs.others[..., None] - e * e) * share
+        by_r2 = slope * (pairs.d_near @ weight[:2])
+        by_own = slope * (pairs.d_radial @ weight[2:3])[:, None]
+        by_partner = slope * (pairs.d_radial @ weight[3:])[None]
+        gradient = 2 * jnp.einsum("ijm,ijd->imd", by_r2, pairs.apart) + 2 * by_own.sum(1)[..., None] * pairs.x[:, None]
+        of_partner = by_r2.swapaxes(0, 1) * (2 * pairs.r2)[..., None] + by_partner.swapaxes(0, 1) * pairs.d_rho[..., None]
+        return share * e.sum(1), gradient, of_partner
+
+    # ---- the density
+
+    def _start(self, z: Array) -> tuple[Array, Array]:
+        """The scaled base sample and its ln p."""
+        return z * jnp.exp(self.log_scale), self.base._log_prob(z) - z.size * self.log_scale
+
+    def _draw_base(self, key: Array) -> Array:
+        return self.base._sample(key).astype(self.log_scale.dtype)
+
+    def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        def rate(state: Any, t: Array) -> Any:
+            v, divergence = self.velocity(state[0], t)
+            return v, -divergence
+
+        return _runge_kutta(rate, self._start(self._draw_base(key)), self.steps)
+
+    def _sample(self, key: Array, condition: Array | None = None) -> Array:
+        return self._sample_and_log_prob(key, condition)[0]
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        def backwards(state: Any, t: Array) -> Any:
+            v, divergence = self.velocity(state[0], 1 - t)
+            return -v, -divergence
+
+        x, change = _runge_kutta(backwards, (x, jnp.zeros((), x.dtype)), self.steps)
+        z = x * jnp.exp(-self.log_scale)
+        return self.base._log_prob(z) - z.size * self.log_scale + change
+
+    def sample_and_score(self, key: Array) -> tuple[Array, Array, Array]:
+        """x, ln p(x) and d ln p/dx, of which x is differentiable in the parameters and the other two are not.
+
+        The score a = d ln p_t/dx is carried along the flow, da/dt = -grad_x (v.a + div v), so that the path gradient
+        needs neither the inverse map nor a derivative of the divergence (Vaitl, Nicoli, Nakajima and Kessel 2022).
+        """
+        z = self._draw_base(key)
+
+        def positions(flow: EquivariantFlow) -> Array:
+            return _runge_kutta(lambda x, t: flow.velocity(x, t)[0], flow._start(z)[0], flow.steps)
+
+        def rate(state: Any, t: Array) -> Any:
+            x, _, score = state
+
+            def along(x: Array) -> tuple[Array, tuple[Array, Array]]:
+                v, divergence = fixed.velocity(x, t)
+                return jnp.sum(v * score) + divergence, (v, divergence)
+
+            slope, (v, divergence) = jax.grad(along, has_aux=True)(x)
+            return v, -divergence, -slope
+
+        fixed = jax.lax.stop_gradient(self)
+        score = jax.grad(self.base._log_prob)(z) * jnp.exp(-fixed.log_scale)
+        _, log_prob, score = _runge_kutta(rate, (*fixed._start(z), score), self.steps)
+        return positions(self), log_prob, score
+
+    def for_evaluation(self) -> EquivariantFlow:
+        """The same flow with four times finer time steps, where the error of ln p is far below any statistical error."""
+        return eqx.tree_at(lambda flow: flow.steps, self, 4 * self.steps)
+
+
+class _Pairs:
+    """Invariants of all ordered pairs and their derivatives: near (n, n, 2) in r^2, radial (n, 1) in rho = x^2."""
+
+    def __init__(self, x: Array, radius: float, spacing: float):
+        n = len(x)
+        self.x, self.others = x, jnp.asarray(1 - np.eye(n), x.dtype)
+        self.apart = x[:, None] - x[None]
+        self.r2 = jnp.sum(self.apart**2, axis=-1) + jnp.asarray(np.eye(n), x.dtype)  # 1 keeps the diagonal smooth
+        self.rho = jnp.sum(x**2, axis=-1)
+        self.d_rho = 2 * jnp.sum(x[:, None] * self.apart, axis=-1)  # rate of rho_i as x_i moves along x_i - x_j
+
+        def near(r2: Array) -> Array:
+            y = r2 / spacing**2 + 0.01
+            return jnp.stack([jnp.sqrt(y) - 1.5, 0.5 * jnp.log(y)], axis=-1)
+
+        def radial(rho: Array) -> Array:
+            return jnp.log1p(2 * rho / radius**2)[..., None] - 0.8
+
+        self.near, self.d_near = jax.jvp(near, (self.r2,), (jnp.ones_like(self.r2),))
+        self.radial, self.d_radial = jax.jvp(radial, (self.rho,), (jnp.ones_like(self.rho),))
+
+
+def _pairwise(near: Array, radial: Array, h: Array, time: Array) -> Array:
+    """Features (n, n, .) of the ordered pair (i, j): of the pair, of i, of j, and the time."""
+    n = len(near)
+
+    def first(y: Array) -> Array:
+        return jnp.broadcast_to(y[:, None], (n, n, y.shape[-1]))
+
+    def second(y: Array) -> Array:
+        return jnp.broadcast_to(y[None], (n, n, y.shape[-1]))
+
+    return jnp.concatenate([near, first(radial), second(radial), first(h), second(h), first(time)], axis=-1)
+
+
+def _perceptron(key: Array, sizes: list[int]) -> Perceptron:
+    """tanh network; the last layer starts at zero, so that the flow starts as the identity."""
+    layers = []
+    for k, fan_in, fan_out in zip(jax.random.split(key, len(sizes) - 1), sizes[:-1], sizes[1:], strict=True):
+        k1, k2 = jax.random.split(k)
+        weight = 1.2 / np.sqrt(fan_in) * jax.random.normal(k1, (fan_in, fan_out))
+        layers.append((weight, 0.5 * jax.random.normal(k2, (fan_out,))))
+    layers[-1] = (jnp.zeros_like(layers[-1][0]), jnp.zeros_like(layers[-1][1]))
+    return layers
+
+
+def _apply(layers: Perceptron, x: Array) -> Array:
+    for weight, bias in layers[:-1]:
+        x = jnp.tanh(x @ weight + bias)
+    weight, bias = layers[-1]
+    return x @ weight + bias
+
+
+def _chebyshev(t: Array, count: int) -> Array:
+    """T_0 .. T_{count-1} of 2t - 1."""
+    values = [jnp.ones_like(t), 2 * t - 1]
+    while len(values) < count:
+        values.append(2 * (2 * t - 1) * values[-1] - values[-2])
+    return jnp.stack(values[:count])
+
+
+def _runge_kutta(rate: Callable[[Any, Array], Any], state: Any, steps: int) -> Any:
+    """Classical fourth-order integration from 0 to 1; the backward pass recomputes each step instead of storing it."""
+    dtype = jax.tree.leaves(state)[0].dtype
+    h = jnp.asarray(1 / steps, dtype)
+
+    def moved(state: Any, slope: Any, by: Array) -> Any:
+        return jax.tree.map(lambda y, k: y + by * k, state, slope)
+
+    def step(state: Any, i: Array) -> tuple[Any, None]:
+        t = i.astype(dtype) * h
+        k1 = rate(state, t)
+        k2 = rate(moved(state, k1, h / 2), t + h / 2)
+        k3 = rate(moved(state, k2, h / 2), t + h / 2)
+        k4 = rate(moved(state, k3, h), t + h)
+        return jax.tree.map(lambda y, a, b, c, d: y + h / 6 * (a + 2 * b + 2 * c + d), state, k1, k2, k3, k4), None
+
+    return jax.lax.scan(jax.checkpoint(step), state, jnp.arange(steps))[0]

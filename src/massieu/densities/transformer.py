@@ -1,0 +1,87 @@
+"""A causal transformer over spins, sampled with cached keys and values."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.densities.autoregressive import AbstractAutoregressive
+
+
+class Layer(eqx.Module):
+    """Pre-normalised attention and a two-layer perceptron, both residual."""
+
+    qkv: Array  # (3, heads, width / heads, width)
+    mix: Array  # (width, width)
+    up: Array  # (4 width, width)
+    down: Array  # (width, 4 width)
+
+    def __init__(self, width: int, heads: int, key: Array):
+        k1, k2, k3, k4 = jax.random.split(key, 4)
+        self.qkv = jax.random.normal(k1, (3, heads, width // heads, width)) / np.sqrt(width)
+        self.mix = 0.1 * jax.random.normal(k2, (width, width)) / np.sqrt(width)
+        self.up = jax.random.normal(k3, (4 * width, width)) / np.sqrt(width)
+        self.down = 0.1 * jax.random.normal(k4, (width, 4 * width)) / np.sqrt(4 * width)
+
+    def heads_of(self, x: Array) -> Array:
+        """Query, key and value (3, heads, width / heads) of one token x (width,)."""
+        return self.qkv @ _normalise(x)
+
+    def attend(self, x: Array, query: Array, keys: Array, values: Array, seen: Array) -> Array:
+        """Add to one token what it reads from the seen tokens (keys, values: (n, heads, width / heads))."""
+        score = jnp.einsum("hd,nhd->hn", query, keys) / np.sqrt(query.shape[-1])
+        weight = jax.nn.softmax(jnp.where(seen, score, -jnp.inf), axis=-1)
+        x = x + self.mix @ jnp.einsum("hn,nhd->hd", weight, values).reshape(-1)
+        return x + self.down @ jax.nn.gelu(self.up @ _normalise(x))
+
+
+class CausalTransformer(AbstractAutoregressive):
+    """p(s_k | s_<k) from `depth` attention layers; token k carries the spin of rank k-1 and the position k."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: None = eqx.field(static=True)
+    order: np.ndarray
+    position: Array  # (n, width)
+    spin: Array  # (width,)
+    layers: list[Layer]
+    readout: Array  # (n, width): starts at zero, so that p is uniform
+    bias: Array  # (n,)
+
+    def __init__(self, n: int, *, width: int = 32, heads: int = 4, depth: int = 2, key: Array | None = None):
+        k1, k2, *rest = jax.random.split(jax.random.key(0) if key is None else key, 2 + depth)
+        self.shape, self.cond_shape, self.order = (n,), None, np.arange(n)
+        self.position, self.spin = jax.random.normal(k1, (n, width)), jax.random.normal(k2, (width,))
+        self.layers = [Layer(width, heads, k) for k in rest]
+        self.readout, self.bias = jnp.zeros((n, width)), jnp.zeros(n)
+
+    def logits(self, s: Array, condition: Array | None = None) -> Array:
+        n = len(s)
+        x = self.position + jnp.concatenate([jnp.zeros(1, s.dtype), s[:-1]])[:, None] * self.spin
+        causal = jnp.tril(jnp.ones((n, n), bool))
+        for layer in self.layers:
+            query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(x), 1, 0)
+            x = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(x, query, keys, values, causal)
+        return jnp.sum(self.readout * jax.vmap(_normalise)(x), axis=-1) + self.bias
+
+    def start(self, condition: Array | None = None) -> list[tuple[Array, Array]]:
+        empty = [jnp.zeros((self.shape[0], *layer.qkv.shape[1:3]), layer.qkv.dtype) for layer in self.layers]
+        return [(e, e) for e in empty]
+
+    def next_logit(self, cache, k, previous, condition=None):
+        x = self.position[k] + previous * self.spin
+        seen = jnp.arange(self.shape[0]) <= k
+        new = []
+        for layer, (keys, values) in zip(self.layers, cache, strict=True):
+            query, key, value = layer.heads_of(x)
+            keys, values = keys.at[k].set(key), values.at[k].set(value)
+            x = layer.attend(x, query, keys, values, seen)
+            new.append((keys, values))
+        return new, self.readout[k] @ _normalise(x) + self.bias[k]
+
+
+def _normalise(x: Array) -> Array:
+    """Root-mean-square normalisation of a token."""
+    return x * jax.lax.rsqrt(jnp.mean(x**2) + 1e-6)

@@ -1,0 +1,114 @@
+"""The pictures of a run, as matplotlib figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from massieu.systems.base import ClassicalSystem, PairwiseSpins
+
+Row = dict[str, float]
+
+
+def free_energy(rows: list[Row], summary: dict[str, Any], known: dict[str, Any]) -> Figure:
+    """F against the step, with the final value, the reference and what simpler theories give."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    steps, F, error = (np.array([row[k] for row in rows]) for k in ("step", "F", "F_error"))
+    axes.plot(steps, F, lw=0.8, label="F during training")
+    axes.fill_between(steps, F - error, F + error, alpha=0.3, lw=0)
+    axes.axhline(summary["F"]["value"], color="C0", ls="--", lw=1, label="F, final evaluation")
+    lines = [summary["F"]["value"]]
+    if "F" in known:
+        axes.axhline(known["F"]["value"], color="k", lw=1.2, label=f"reference ({known['F']['method'].split(' (')[0]})")
+        lines.append(known["F"]["value"])
+    for color, (name, entry) in zip(("C1", "C3", "C4"), known.get("approximations", {}).items(), strict=False):
+        if entry["F"] is not None:
+            axes.axhline(entry["F"]["value"], color=color, ls=":", lw=1.2, label=f"{name} ({entry['kind']})")
+            lines.append(entry["F"]["value"])
+    _zoom(axes, F[rows_at_final_beta(rows)], lines)
+    axes.set(xlabel="step", ylabel=f"F ({summary['units']['energy']})")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def rows_at_final_beta(rows: list[Row]) -> np.ndarray:
+    """Mask of the steps at the final temperature (F of an annealing step belongs to another temperature)."""
+    beta = np.array([row["beta"] for row in rows])
+    return beta == beta[-1]
+
+
+def _zoom(axes: Any, F: np.ndarray, lines: list[float]) -> None:
+    """Show the lines and the later half of the steps at the final temperature, not the first transient."""
+    late = F[len(F) // 4 :]
+    low, high = min([*lines, *late]), max([*lines, *late])
+    margin = 0.1 * max(high - low, 1e-9)
+    axes.set_ylim(low - margin, high + 3 * margin)
+
+
+def spread(rows: list[Row], summary: dict[str, Any]) -> Figure:
+    """Var(F_loc), zero for the exact density, and the variance of the gradient, against the step."""
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    steps = [row["step"] for row in rows]
+    axes.semilogy(steps, [row["F_var"] * row["beta"] ** 2 for row in rows], lw=0.8, label=r"$\beta^2$ Var$(F_{loc})$")
+    axes.semilogy(steps, [row["grad_var"] for row in rows], lw=0.8, label="variance of the gradient (all parameters)")
+    axes.set(xlabel="step")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def samples(system: ClassicalSystem, x: np.ndarray) -> Figure:
+    """Configurations drawn from the density: lattices as pictures, other spins as rows, particles as points."""
+    if isinstance(system, PairwiseSpins):
+        sides = getattr(system, "sides", None)
+        return _lattices(x, sides) if sides and min(sides) > 1 else _rows(x)
+    return _particles(system, x)
+
+
+def _lattices(x: np.ndarray, sides: tuple[int, int]) -> Figure:
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    for axes, s in zip(figure.subplots(2, 4).flat, x, strict=False):
+        axes.imshow(s.reshape(sides), cmap="gray", vmin=-1, vmax=1)
+        axes.set(xticks=[], yticks=[])
+    return figure
+
+
+def _rows(x: np.ndarray) -> Figure:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(x[:60], cmap="gray", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    axes.set(xlabel="spin", ylabel="sample")
+    return figure
+
+
+def _particles(system: ClassicalSystem, x: np.ndarray) -> Figure:
+    """All positions as a cloud, and single samples with the classical minimum turned to fit them best."""
+    flat = x.reshape(len(x), x.shape[1], -1)
+    planar = np.concatenate([flat, np.zeros((*flat.shape[:2], 1))], axis=-1)[..., :2]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, 4)
+    reach = 1.05 * float(np.quantile(np.abs(planar), 0.9995))
+    panels[0].hist2d(*planar.reshape(-1, 2).T, bins=80, range=[[-reach, reach]] * 2, cmap="viridis")
+    panels[0].set_title(f"positions of {len(x)} samples", fontsize=8)
+    minimum = getattr(system, "minimum", None)
+    for axes, one in zip(panels[1:], planar, strict=False):
+        if minimum is not None and minimum.shape[1] == 2:
+            axes.scatter(*_turned(minimum, one).T, s=60, facecolors="none", edgecolors="C3", label="classical minimum")
+        axes.scatter(*one.T, s=14, color="k", label="sample")
+    panels[1].legend(fontsize=7, loc="upper right")
+    for axes in panels:
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
+    return figure
+
+
+def _turned(minimum: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """The minimum rotated about the centre to lie nearest to a sample."""
+    angles = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+    c, s = np.cos(angles), np.sin(angles)
+    turns = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)  # (360, 2, 2)
+    images = minimum @ turns.swapaxes(1, 2)
+    gaps = np.linalg.norm(images[:, :, None] - one[None, None], axis=-1).min(axis=2)
+    return images[np.argmin((gaps**2).sum(axis=1))]

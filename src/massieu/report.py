@@ -1,0 +1,192 @@
+"""report.html of a run, self-contained, and the tables that the terminal shows."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from massieu import figures
+from massieu.checkpoint import write_atomically
+from massieu.errors import InputError
+from massieu.principle import Estimate
+from massieu.run import read_config, read_metrics, read_summary
+from massieu.statistics import z_score
+from massieu.systems.base import ClassicalSystem
+
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;text-align:left}
+img{max-width:100%}h1,h2{font-weight:600}code,pre{background:#f4f4f4;padding:.1em .3em}pre{padding:.8em;overflow:auto}
+.note{color:#666;font-size:.9em}"""
+
+
+def write_report(folder: Path) -> Path:
+    """figures/*.png and report.html from the files of a finished run; InputError if they are not there."""
+    summary, rows = read_summary(folder), read_metrics(folder)
+    if summary is None or summary.get("status") != "finished" or not rows:
+        raise InputError(f"{folder}: must be the directory of a finished run (massieu resume finishes one)")
+    with np.load(folder / "samples.npz") as file:
+        x = file["x"]
+    known = json.loads((folder / "reference.json").read_text()) or {}
+    drawn = {"free_energy": figures.free_energy(rows, summary, known), "variance": figures.spread(rows, summary)}
+    system = _system_of(folder)
+    if system is not None:
+        drawn["samples"] = figures.samples(system, x)
+    images = {name: _png(figure) for name, figure in drawn.items()}
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, data in images.items():
+        write_atomically(folder / "figures" / f"{name}.png", data)
+    path = folder / "report.html"
+    write_atomically(path, _page(summary, known, images).encode())
+    return path
+
+
+def _system_of(folder: Path) -> ClassicalSystem | None:
+    """The system, where the library can rebuild it (not for a Hamiltonian of the user's own)."""
+    try:
+        return read_config(folder)[0]
+    except InputError:
+        return None
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return buffer.getvalue()
+
+
+# ---- tables
+
+
+def results(summary: dict[str, Any]) -> list[list[str]]:
+    """Rows (quantity, value, reference, z) of the main results: variational, then reweighted."""
+    known = summary.get("reference") or {}
+    rows = []
+    for name in ("F", "E", "S", "C"):
+        note = "upper bound" if name == "F" else "variational density"
+        rows.append([f"{name} ({note})", *_against(summary[name], known.get(name))])
+    importance = summary.get("importance") or {}
+    for name in ("lnZ", "F", "E", "S"):
+        if name in importance:
+            rows.append([f"{name} (reweighted)", *_against(importance[name], known.get(name))])
+    return rows
+
+
+def _against(value: dict[str, float], reference: dict[str, Any] | None) -> list[str]:
+    mine = Estimate(value["value"], value["error"])
+    if reference is None:
+        return [str(mine), "", ""]
+    theirs = Estimate(reference["value"], reference["error"])
+    return [str(mine), str(theirs), f"{z_score(mine, theirs):+.1f}"]
+
+
+def quality(summary: dict[str, Any]) -> list[list[str]]:
+    """Rows of the measures of how good the density is."""
+    rows = [["Var(F_loc)", f"{summary['F_var']:.4g}"]]
+    importance = summary.get("importance")
+    if importance:
+        rows.append(["effective sample size", f"{importance['ess']:.4f}"])
+        gap = summary["F"]["value"] - importance["F"]["value"]
+        error = math.hypot(summary["F"]["error"], importance["F"]["error"])
+        rows.append(["gap F - F(reweighted)", str(Estimate(gap, error))])
+    mcmc = summary["observables"].get("mcmc")
+    if mcmc:
+        rows.append(["acceptance of neural proposals", f"{mcmc['acceptance']:.4f}"])
+    return rows
+
+
+def observable_rows(summary: dict[str, Any]) -> list[list[str]]:
+    """Rows (name, unbiased by Metropolis, variational density) of every observable."""
+    rows = []
+    for name, entry in summary["observables"].items():
+        if "value" in entry:
+            rows.append([name, _text(entry), _text(entry["model"])])
+    return rows
+
+
+def _text(entry: dict[str, Any]) -> str:
+    if not isinstance(entry["value"], list):
+        return str(Estimate(entry["value"], entry["error"]))
+    pairs = zip(np.ravel(entry["value"])[:8], np.ravel(entry["error"])[:8], strict=True)
+    return ", ".join(str(Estimate(float(v), float(e))) for v, e in pairs)
+
+
+def results_table(summary: dict[str, Any]) -> str:
+    """The results as text for the terminal."""
+    known = summary.get("reference") or {}
+    method = f"reference: {known['F']['method']}" if "F" in known else "no reference"
+    table = _columns([["", "value", "reference", "z"], *results(summary)])
+    observed = _columns([["observable", "unbiased (MCMC)", "variational"], *observable_rows(summary)])
+    return "\n\n".join([table, _columns(quality(summary)), observed, method])
+
+
+def reference_table(system: ClassicalSystem, known: dict[str, Any]) -> str:
+    """`massieu reference` as text: exact values, then simpler theories."""
+    rows = [["", "total", "per site", "method"]]
+    for name in ("F", "E", "S", "C", "lnZ"):
+        if name in known:
+            rows.append([name, *_per_site(known[name], system.size), known[name]["method"]])
+    if "ideal" in known:
+        rows.append(["F ideal", *_per_site(known["ideal"]["F"], system.size), "no interaction"])
+    for name, entry in known.get("approximations", {}).items():
+        note = "; ".join(filter(None, [entry["kind"], entry["note"]]))
+        values = _per_site(entry["F"], system.size) if entry["F"] else ["did not converge", ""]
+        rows.append([f"F {name}", *values, note])
+    return _columns(rows)
+
+
+def _per_site(entry: dict[str, Any], n: int | None) -> list[str]:
+    value = Estimate(entry["value"], entry["error"])
+    return [str(value), str(Estimate(value.value / n, value.error / n)) if n else ""]
+
+
+def _columns(rows: list[list[str]]) -> str:
+    widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=False)).rstrip() for row in rows)
+
+
+# ---- the page
+
+
+def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, bytes]) -> str:
+    parameters = ", ".join(f"{k} = {v}" for k, v in summary["parameters"].items() if v is not None)
+    approximations = [
+        [name, _text(e["F"]) if e["F"] else "did not converge", e["kind"], e["note"]]
+        for name, e in known.get("approximations", {}).items()
+    ]
+    parts = [
+        f"<h1>{html.escape(summary['system'])}</h1><p>{html.escape(parameters)}</p>",
+        _table(["", "value", "reference", "z"], results(summary)),
+        f"<p class=note>Totals, k_B = 1, energy unit: {html.escape(summary['units']['energy'])}. Errors are one standard "
+        "error in the last digits; z is the difference in combined errors. F of the variational density is an upper bound, "
+        "so a positive z measures the remaining gap; the reweighted values are free of it.</p>",
+        _table(["simpler theories", "F", "", ""], approximations) if approximations else "",
+        _image("Free energy", images["free_energy"]),
+        "<h2>How good is the density?</h2>" + _table(["", ""], quality(summary)),
+        _image("", images["variance"]),
+        "<h2>Observables</h2>"
+        + _table(["", "unbiased (Metropolis with neural proposals)", "variational density"], observable_rows(summary)),
+        _image("Samples", images["samples"]) if "samples" in images else "",
+        f"<p class=note>{summary['steps']} steps, {summary['seconds']:.0f} s, seed {summary['seed']}, "
+        f"massieu {html.escape(summary['version'])}</p>",
+    ]
+    body = "\n".join(parts)
+    return f"<!doctype html><meta charset=utf-8><title>{html.escape(summary['system'])}</title><style>{STYLE}</style>{body}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
+    lines = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>{lines}</table>"
+
+
+def _image(title: str, data: bytes) -> str:
+    heading = f"<h2>{html.escape(title)}</h2>" if title else ""
+    return f'{heading}<img alt="{html.escape(title)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'

@@ -1,0 +1,417 @@
+"""A run from the first sample to the summary: in memory, or in a directory that survives crashes.
+
+    config.yaml  metrics.csv  checkpoints/  summary.json  samples.npz  figures/  report.html
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+
+from massieu import checkpoint
+from massieu.config import Config
+from massieu.errors import InputError, RunError, did_you_mean, positive
+from massieu.evaluation import Evaluation, evaluate
+from massieu.principle import Estimate
+from massieu.progress import Progress, Silent
+from massieu.systems import SYSTEMS
+from massieu.systems.base import ClassicalSystem, Reference
+from massieu.train import Problem, TrainState, problem
+from massieu.version import __version__
+
+SCHEMA = 1
+EVALUATION_SEED = 2**20  # apart from the training's steps
+PATIENCE = 10  # steps in a row below the target error
+Row = dict[str, float]
+
+
+@dataclasses.dataclass
+class Run:
+    """The outcome: F, E, S, C with errors (totals), the trained density, and everything a report needs."""
+
+    system: ClassicalSystem
+    beta: float
+    config: Config
+    density: Any
+    metrics: list[Row]
+    result: Evaluation
+    reference: Reference | None
+    seconds: float
+
+    @property
+    def F(self) -> Estimate:
+        """Variational free energy, an upper bound on -ln Z/beta."""
+        return self.result.F
+
+    @property
+    def E(self) -> Estimate:
+        """Energy of the variational density."""
+        return self.result.E
+
+    @property
+    def S(self) -> Estimate:
+        """Entropy of the variational density (k_B)."""
+        return self.result.S
+
+    def summary(self) -> dict[str, Any]:
+        """The stable schema of summary.json."""
+        best = self.reference.best if self.reference else None
+        known = None
+        if best is not None:
+            pairs = {"F": best.F, "E": best.E, "S": best.S, "C": best.C, "lnZ": best.lnZ}
+            known = {k: v.as_dict() | {"method": best.method} for k, v in pairs.items() if v is not None}
+        r = self.result
+        return {
+            **identity(self.system, self.beta),
+            "schema": SCHEMA,
+            "n": self.system.size,
+            "units": self.system.units,
+            "status": "finished",
+            "F": r.F.as_dict(),
+            "E": r.E.as_dict(),
+            "S": r.S.as_dict(),
+            "C": r.C.as_dict(),
+            "F_var": r.F_var,
+            "observables": r.observables,
+            "reference": known,
+            "importance": r.importance,
+            "steps": int(self.metrics[-1]["step"]) + 1,
+            "seconds": round(self.seconds, 3),
+            "seed": self.config.seed,
+            "version": __version__,
+        }
+
+    def report(self, path: str | Path) -> Path:
+        """Write the run directory with figures and report.html (unless it is there already); returns the report's path."""
+        from massieu.report import write_report
+
+        folder = Path(path)
+        if not (folder / "config.yaml").exists():
+            prepare(folder, self.system, self.beta, self.config)
+            _write_metrics(folder, self.metrics)
+        save_results(folder, self)
+        return write_report(folder)
+
+
+def minimize(
+    system: ClassicalSystem,
+    density: Any = None,
+    *,
+    beta: float | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Run:
+    """Minimise the variational free energy of a system and evaluate it.
+
+    density: anything with flowjax's sample/log_prob interface and the shape of a configuration, or the name of one of
+    the library's for spins (default: the system's);
+    beta: inverse temperature (default: the system's own); out: run directory (default: keep all in memory);
+    options: fields of `Config` (steps, batch, seed, ...).  InputError for anything that cannot work.
+    """
+    beta = getattr(system, "beta", None) if beta is None else beta
+    if beta is None:
+        raise InputError("beta = None: must be given, the system has no temperature of its own")
+    positive("beta", beta)
+    if isinstance(density, str):
+        density, options = None, options | {"density": density}
+    config = configure(system, **options)
+    with jax.enable_x64(True):
+        density = make_density(system, config) if density is None else density
+        folder = None if out is None else prepare(Path(out), system, beta, config)
+        return _train_and_evaluate(system, density, beta, config, folder, progress or Silent())
+
+
+def configure(system: ClassicalSystem, **options: Any) -> Config:
+    """The configuration: general defaults, then the system's, then the user's options; InputError for unknown names."""
+    known = [field.name for field in dataclasses.fields(Config)]
+    for name in options:
+        if name not in known:
+            raise InputError(f"{name} = {options[name]}: no such option{did_you_mean(name, known)}")
+    return Config(**{**system.training_defaults(), **options})
+
+
+def make_density(system: ClassicalSystem, config: Config) -> Any:
+    """The density that the configuration names, with its sizes where given."""
+    from massieu import densities
+
+    sizes = {k: v for k in ("width", "depth") if (v := getattr(config, k)) is not None}
+    kind = config.density
+    if kind == "auto" and not sizes and not config.symmetrise:
+        return system.default_density(config.seed)
+    if not hasattr(system, "couplings"):
+        raise InputError(f"density = {kind}: must be auto with no width, depth or symmetrise for {system.name}")
+    n, key = len(system.couplings), jax.random.key(config.seed)
+    if kind in ("auto", "blanket"):
+        sizes = {"width": config.width or 32}
+        density = densities.BlanketMADE(system.couplings, system.field, **sizes, seed=config.seed)
+    elif kind == "pixelcnn":
+        lattice = getattr(system, "sides", None)
+        if lattice is None:
+            raise InputError(f"density = pixelcnn: must be another density for {system.name}, which is not a lattice")
+        density = densities.PixelCNN(lattice, key=key, **sizes)
+    elif kind == "rnn":
+        density = densities.RNN(n, key=key, **({"width": config.width} if config.width else {}))
+    else:
+        network = {"made": densities.MADE, "transformer": densities.CausalTransformer}[kind]
+        density = network(n, key=key, **sizes)
+    return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
+
+
+def identity(system: ClassicalSystem, beta: float) -> dict[str, Any]:
+    """What a checkpoint must agree on to be continued."""
+    return {"system": system.name, "parameters": system.parameters() | {"beta": beta}}
+
+
+def prepare(folder: Path, system: ClassicalSystem, beta: float, config: Config) -> Path:
+    """Make a new run directory with config.yaml; InputError if it is there and not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"out = {folder}: must be a new or empty directory (massieu resume continues a run)")
+    provenance = {"python": platform.python_version(), "jax": jax.__version__, "machine": platform.machine()}
+    content = {**identity(system, beta), "config": config.as_dict(), "version": __version__, "provenance": provenance}
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        checkpoint.write_atomically(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False).encode())
+    except OSError as error:
+        raise InputError(f"out = {folder}: must be a writable directory ({error.strerror})") from None
+    return folder
+
+
+def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
+    """Continue a run from its newest checkpoint; None if it is already finished and no more steps are asked for."""
+    system, beta, config = read_config(folder)
+    if steps is not None:
+        config = dataclasses.replace(config, steps=steps)
+    summary = read_summary(folder)
+    if summary and summary.get("status") == "finished" and summary["steps"] >= config.steps:
+        return None
+    with jax.enable_x64(True):
+        density = make_density(system, config)
+        training = problem(system, density, beta, config)
+        state, meta, damaged = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
+        for name in damaged:
+            progress.say(f"{name} cannot be read (truncated?); continuing from the one before")
+        rows = [row for row in read_metrics(folder) if row["step"] < int(state.step)]
+        _write_metrics(folder, rows)
+        return _train_and_evaluate(
+            system, density, beta, config, folder, progress, resumed=(training, state, rows, meta)
+        )
+
+
+def read_config(folder: Path) -> tuple[ClassicalSystem, float, Config]:
+    """System, beta and configuration of a run directory; InputError if it is none."""
+    try:
+        content = yaml.safe_load((folder / "config.yaml").read_text())
+        parameters = dict(content["parameters"])
+        kind = SYSTEMS.get(content["system"])
+        if kind is None:
+            raise InputError(f"{folder}: a run of {content['system']}, which only the script that made it can continue")
+        return make_system(kind, parameters), float(parameters["beta"]), Config(**content["config"])
+    except OSError:
+        raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None
+    except (KeyError, TypeError, AttributeError, yaml.YAMLError):
+        raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged") from None
+
+
+def make_system(kind: type[ClassicalSystem], parameters: dict[str, Any]) -> ClassicalSystem:
+    """A system from its parameters under their public names."""
+    names = {(f.metadata["flag"] or f.name): f.name for f in dataclasses.fields(kind) if "help" in f.metadata}
+    return kind(**{names[name]: value for name, value in parameters.items()})
+
+
+def _train_and_evaluate(system, density, beta, config, folder, progress, resumed=None) -> Run:
+    began = time.monotonic()
+    reference = system.reference(config.seed) if config.reference else None
+    if reference is not None and reference.best is not None:
+        progress.say(f"reference F {reference.best.F}  ({reference.best.method})")
+        if hasattr(progress, "reference"):
+            progress.reference = reference.best.F
+    training, state, rows, meta = resumed or _start(system, density, beta, config)
+    spent = rows[-1]["seconds"] if rows else 0.0
+    state = _train(training, state, rows, meta, system, beta, config, folder, progress)
+    progress.close()
+    progress.say(f"evaluating {config.samples} samples with frozen parameters")
+    trained = training.density(state)
+    result = evaluate(system, trained, beta, config.samples, config.seed + EVALUATION_SEED)
+    seconds = spent + time.monotonic() - began
+    run = Run(system, beta, config, trained, rows, result, reference, seconds)
+    if folder is not None:
+        save_results(folder, run)
+    return run
+
+
+def _start(system, density, beta, config) -> tuple[Problem, TrainState, list[Row], dict[str, Any]]:
+    training = problem(system, density, beta, config)
+    return training, training.start, [], {"best_F": math.inf}
+
+
+def _train(training, state, rows, meta, system, beta, config, folder, progress) -> TrainState:
+    """Step until done; record every step; save every `checkpoint_every` steps, at the end, and when interrupted."""
+    began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
+    pending: list[Row] = []
+    try:
+        while int(state.step) < config.steps and not _converged(rows, beta, config):
+            new, metrics = training.step(state)
+            row = {"step": int(state.step), **{k: float(v) for k, v in metrics.items()}, "seconds": time.monotonic() - began}
+            if not (math.isfinite(row["F"]) and math.isfinite(row["F_var"]) and math.isfinite(row["grad_norm"])):
+                raise _diverged(row, folder)
+            state = new
+            rows.append(row)
+            pending.append(row)
+            progress.step(int(state.step), config.steps, row)
+            if folder is not None and (int(state.step) % config.checkpoint_every == 0 or int(state.step) == config.steps):
+                _save(folder, state, rows, pending, meta, system, beta, config)
+                pending = []
+        if folder is not None and pending:
+            _save(folder, state, rows, pending, meta, system, beta, config)
+    except OSError as error:
+        progress.close()
+        raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
+    return state
+
+
+def _save(folder, state, rows, pending, meta, system, beta, config) -> None:
+    """Metrics first, then the checkpoint: a checkpoint never knows more steps than metrics.csv."""
+    _append_metrics(folder, pending)
+    recent = rows[-config.checkpoint_every :]
+    mean_F = float(np.mean([row["F"] for row in recent]))
+    at_beta = all(row["beta"] == beta for row in recent)
+    better = at_beta and mean_F < meta["best_F"]
+    meta["best_F"] = mean_F if better else meta["best_F"]
+    content = {"identity": identity(system, beta), "best_F": meta["best_F"], "version": __version__}
+    checkpoint.save(folder / "checkpoints", state, content)
+    if better:
+        checkpoint.save(folder / "checkpoints", state, content, name="best.npz")
+
+
+def _converged(rows: list[Row], beta: float, config: Config) -> bool:
+    """Second-order estimate of the gap, beta Var(F_loc) / 2, below the target for some steps in a row."""
+    if config.target_error == 0 or len(rows) < PATIENCE:
+        return False
+    last = rows[-PATIENCE:]
+    return all(r["beta"] == beta and 0.5 * beta * r["F_var"] < config.target_error * abs(r["F"]) for r in last)
+
+
+def _diverged(row: Row, folder: Path | None) -> RunError:
+    text = f"diverged at step {row['step']} (F = {row['F']}, Var(F_loc) = {row['F_var']}); try a smaller learning_rate"
+    if folder is not None:
+        failed = {"schema": SCHEMA, "status": "diverged", "steps": int(row["step"]), "F": None, "E": None, "S": None}
+        checkpoint.write_atomically(folder / "summary.json", json.dumps(failed, indent=2).encode())
+    return RunError(_where_to_resume(folder, text))
+
+
+def _where_to_resume(folder: Path | None, text: str) -> str:
+    if folder is None:
+        return text
+    saved = sorted((folder / "checkpoints").glob("step-*.npz"))
+    if not saved:
+        return f"{text}; no checkpoint was saved yet"
+    return f"{text}; saved up to {saved[-1].name}, continue with: massieu resume {folder}"
+
+
+def save_results(folder: Path, run: Run) -> None:
+    """summary.json, samples.npz and reference.json, each atomically; RunError if they cannot be written."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **run.result.samples)
+    try:
+        checkpoint.write_atomically(folder / "samples.npz", buffer.getvalue())
+        checkpoint.write_atomically(folder / "reference.json", json.dumps(reference_dict(run.system, run.reference)).encode())
+        checkpoint.write_atomically(folder / "summary.json", json.dumps(run.summary(), indent=2).encode())
+    except OSError as error:
+        raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
+
+
+def reference_dict(system: ClassicalSystem, reference: Reference | None) -> dict[str, Any] | None:
+    """The form of `massieu reference --json`: totals, each with value, error and method."""
+    if reference is None:
+        return None
+    out: dict[str, Any] = {}
+    best = reference.best
+    if best is not None:
+        for name in ("F", "E", "S", "C", "lnZ"):
+            if (estimate := getattr(best, name)) is not None:
+                out[name] = estimate.as_dict() | {"method": best.method}
+    if reference.ideal is not None:
+        out["ideal"] = {"F": reference.ideal.as_dict()}
+    out["approximations"] = {
+        name: {"F": a.F.as_dict() if math.isfinite(a.F.value) else None, "kind": a.kind, "note": a.note}
+        for name, a in reference.approximations.items()
+    }
+    return out | {"units": system.units}
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """summary.json of a run directory, or None if there is none yet."""
+    try:
+        return json.loads((folder / "summary.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """The complete rows of metrics.csv; a last line cut short by a crash is dropped."""
+    try:
+        with open(folder / "metrics.csv", newline="") as file:
+            table = list(csv.DictReader(file))
+    except OSError:
+        return []
+    rows = []
+    for line in table:
+        try:
+            rows.append({k: float(v) for k, v in line.items()})
+        except (TypeError, ValueError):
+            break
+    return rows
+
+
+def _append_metrics(folder: Path, rows: list[Row]) -> None:
+    path = folder / "metrics.csv"
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        if new:
+            writer.writeheader()
+        writer.writerows(_as_text(row) for row in rows)
+
+
+def _write_metrics(folder: Path, rows: list[Row]) -> None:
+    """The whole table anew, atomically (after a resume the rows past the checkpoint go)."""
+    buffer = io.StringIO(newline="")
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(_as_text(row) for row in rows)
+        checkpoint.write_atomically(folder / "metrics.csv", buffer.getvalue().encode())
+    else:
+        (folder / "metrics.csv").unlink(missing_ok=True)
+
+
+def _as_text(row: Row) -> dict[str, str]:
+    return {k: str(int(v)) if k == "step" else f"{v:.3f}" if k == "seconds" else repr(float(v)) for k, v in row.items()}
+
+
+def evaluate_folder(folder: Path, samples: int | None, progress: Progress) -> Run:
+    """Evaluate the newest checkpoint of a run anew, with other samples than the run's own evaluation if asked for."""
+    system, beta, config = read_config(folder)
+    if samples is not None:
+        config = dataclasses.replace(config, samples=samples)
+    with jax.enable_x64(True):
+        training = problem(system, make_density(system, config), beta, config)
+        state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
+        rows = [row for row in read_metrics(folder) if row["step"] < int(state.step)]
+        progress.say(f"evaluating {config.samples} samples of step {int(state.step)}")
+        density = training.density(state)
+        result = evaluate(system, density, beta, config.samples, config.seed + EVALUATION_SEED)
+        reference = system.reference(config.seed) if config.reference else None
+    return Run(system, beta, config, density, rows, result, reference, rows[-1]["seconds"])

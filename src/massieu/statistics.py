@@ -1,0 +1,98 @@
+"""Error bars, made here and nowhere else.
+
+Independent samples: the standard error of the mean.  Markov chains: blocking (Flyvbjerg and Petersen, J. Chem.
+Phys. 91, 461 (1989)).  Importance weights: the delta method.  All functions take and return numpy values.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from massieu.principle import Estimate
+
+
+def mean(values: np.ndarray) -> Estimate:
+    """Mean of independent samples (M,) and its standard error (nan for a single sample)."""
+    values = np.asarray(values, float)
+    error = math.sqrt(values.var(ddof=1) / len(values)) if len(values) > 1 else math.nan
+    return Estimate(float(values.mean()), error)
+
+
+def variance(values: np.ndarray) -> Estimate:
+    """Variance of independent samples (M,) with its standard error from the fourth moment."""
+    values = np.asarray(values, float)
+    squares = (values - values.mean()) ** 2
+    m = len(values)
+    return Estimate(float(squares.sum() / (m - 1)), math.sqrt(max(squares.var(), 0.0) / m))
+
+
+def blocking(chains: np.ndarray) -> Estimate:
+    """Mean of correlated chains (C, T) or (T,); error: the largest over block lengths with >= 32 blocks."""
+    chains = np.atleast_2d(np.asarray(chains, float))
+    value, error = float(chains.mean()), 0.0
+    while True:
+        count = chains.size
+        error = max(error, math.sqrt(chains.var(ddof=1) / count)) if count > 1 else math.nan
+        if chains.shape[1] < 2 or count < 64:
+            return Estimate(value, error)
+        even = chains.shape[1] // 2 * 2
+        chains = chains[:, :even].reshape(len(chains), -1, 2).mean(axis=2)
+
+
+def autocorrelation_time(chain: np.ndarray) -> float:
+    """Integrated autocorrelation time (in steps, 1 for independent samples) with Sokal's window of 5 times itself."""
+    chains = np.atleast_2d(np.asarray(chain, float))
+    centred = chains - chains.mean()
+    length = chains.shape[1]
+    spectrum = np.abs(np.fft.rfft(centred, 2 * length, axis=1)) ** 2
+    correlation = np.fft.irfft(spectrum, axis=1)[:, :length].mean(axis=0)
+    if correlation[0] <= 0:
+        return 1.0
+    tau = 2 * np.cumsum(correlation / correlation[0]) - 1
+    window = np.flatnonzero(np.arange(length) >= 5 * tau)
+    return float(max(1.0, tau[window[0] if len(window) else -1]))
+
+
+def split_r_hat(chains: np.ndarray) -> float:
+    """Split R-hat of chains (C, T): near 1 when all halves of all chains agree (Gelman et al., BDA3, 11.4)."""
+    half = chains.shape[1] // 2
+    halves = np.concatenate([chains[:, :half], chains[:, half : 2 * half]])
+    within = halves.var(axis=1, ddof=1).mean()
+    between = half * halves.mean(axis=1).var(ddof=1)
+    return math.sqrt(((half - 1) / half * within + between / half) / within) if within > 0 else 1.0
+
+
+def normalised_weights(log_weights: np.ndarray) -> np.ndarray:
+    """Importance weights (M,) with mean 1."""
+    w = np.exp(log_weights - np.max(log_weights))
+    return w / w.mean()
+
+
+def effective_sample_size(log_weights: np.ndarray) -> float:
+    """Kish's fraction (sum w)^2 / (M sum w^2), in (0, 1]."""
+    return float(1.0 / np.mean(normalised_weights(log_weights) ** 2))
+
+
+def log_mean_weight(log_weights: np.ndarray) -> Estimate:
+    """ln of the mean weight, an unbiased estimate of Z on the log scale: ln Z when ln w = -beta H - ln p."""
+    top = float(np.max(log_weights))
+    w = np.exp(log_weights - top)
+    error = math.sqrt(w.var(ddof=1) / len(w)) / w.mean() if len(w) > 1 else math.nan
+    return Estimate(top + math.log(w.mean()), float(error))
+
+
+def reweighted_mean(values: np.ndarray, log_weights: np.ndarray) -> Estimate:
+    """Self-normalised importance average of values (M,) with its delta-method error."""
+    w = normalised_weights(log_weights)
+    value = float(np.mean(w * values))
+    return Estimate(value, float(np.sqrt(np.mean((w * (values - value)) ** 2) / len(w))))
+
+
+def z_score(a: Estimate, b: Estimate) -> float:
+    """(a - b) in units of the combined error; inf (with its sign) for unequal numbers without errors."""
+    difference, error = a.value - b.value, math.hypot(a.error, b.error)
+    if error == 0:
+        return 0.0 if difference == 0 else math.copysign(math.inf, difference)
+    return difference / error

@@ -1,0 +1,163 @@
+"""What a system is: a Hamiltonian, a temperature, and what is known about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.errors import InputError, finite, require
+from massieu.exact.thermodynamics import Thermodynamics
+from massieu.principle import Estimate
+
+UNITS = {"energy": "dimensionless", "length": "dimensionless"}
+
+
+class Approximation(NamedTuple):
+    """A free energy that is not the answer: its kind ("upper bound", "not a bound") and how it came about."""
+
+    F: Estimate
+    kind: str
+    note: str = ""
+
+
+class Reference(NamedTuple):
+    """Independent values for the same parameters: the best one, and what simpler theories say."""
+
+    best: Thermodynamics | None
+    approximations: dict[str, Approximation]
+    ideal: Estimate | None = None
+
+
+def parameter(default: Any, text: str, flag: str | None = None) -> Any:
+    """A parameter of a system: its default, its line of help, and its name for users if not the field's own."""
+    return eqx.field(default=default, static=True, metadata={"help": text, "flag": flag})
+
+
+def derived() -> Any:
+    """A field that __post_init__ computes from the parameters."""
+    return eqx.field(init=False, static=True)
+
+
+class ClassicalSystem(eqx.Module):
+    """A classical Hamiltonian.  One method is needed, `energy`; the others add what is known about the system.
+
+    Energies are totals and k_B = 1.  Spins are +-1 of shape (n,), particles have positions of shape (n, dim).
+    """
+
+    name: ClassVar[str] = "user"
+    summary: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    units: ClassVar[dict[str, str]] = UNITS
+
+    @abstractmethod
+    def energy(self, x: Array) -> Array:
+        """H of one configuration x, a scalar."""
+
+    @property
+    def size(self) -> int | None:
+        """Number of spins or particles (None where the system does not say)."""
+        return None
+
+    def observables(self, x: Array) -> dict[str, Array]:
+        """Named numbers or arrays of one configuration, averaged in the final evaluation."""
+        return {}
+
+    def default_density(self, seed: int) -> Any:
+        """The density that suits the system."""
+        raise InputError(f"density = None: must be given, {type(self).__name__} has no default density")
+
+    def training_defaults(self) -> dict[str, Any]:
+        """Fields of the training configuration that suit the system better than the general defaults."""
+        return {}
+
+    def reference(self, seed: int = 0) -> Reference | None:
+        """Exact or independent values for these parameters, or None."""
+        return None
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name, as configuration files show them."""
+        shown = (f for f in dataclasses.fields(self) if "help" in f.metadata)
+        return {f.metadata["flag"] or f.name: getattr(self, f.name) for f in shown}
+
+
+class PairwiseSpins(ClassicalSystem):
+    """Spins with H = -sum_{i<j} J_ij s_i s_j - sum_i h_i s_i; a subclass sets `couplings` (n, n) and `field` (n,)."""
+
+    couplings: eqx.AbstractVar[np.ndarray]
+    field: eqx.AbstractVar[np.ndarray]
+    beta: eqx.AbstractVar[float]
+
+    @property
+    def size(self) -> int:
+        return len(self.couplings)
+
+    def energy(self, x: Array) -> Array:
+        # (J s) . s counts each pair twice
+        return -0.5 * jnp.dot(jnp.asarray(self.couplings, x.dtype) @ x, x) - jnp.dot(jnp.asarray(self.field, x.dtype), x)
+
+    def observables(self, x: Array) -> dict[str, Array]:
+        m = jnp.mean(x)
+        return {"m": m, "abs_m": jnp.abs(m), "m2": m**2}
+
+    def default_density(self, seed: int) -> Any:
+        from massieu.densities.blanket import BlanketMADE
+
+        return BlanketMADE(self.couplings, self.field, width=64 if self.size <= 64 else 32, seed=seed)
+
+    def exact(self, seed: int) -> Thermodynamics:
+        """Enumeration up to 24 spins, annealed importance sampling (with its error) beyond."""
+        from massieu.exact.annealed import ais_spins
+        from massieu.exact.enumeration import MAX_SPINS, enumerate_spins
+
+        if self.size <= MAX_SPINS:
+            return enumerate_spins(self.couplings, self.field, self.beta)
+        return ais_spins(self.couplings, self.field, self.beta, seed=seed)
+
+    def reference(self, seed: int = 0) -> Reference:
+        from massieu.exact.bethe import belief_propagation
+        from massieu.exact.mean_field import naive_mean_field
+
+        mean_field = naive_mean_field(self.couplings, self.field, self.beta)
+        bethe = belief_propagation(self.couplings, self.field, self.beta)
+        converged = f"{bethe.converged} of {bethe.starts} starts converged"
+        approximations = {
+            "naive mean field": Approximation(Estimate(mean_field.F), "upper bound"),
+            "Bethe": Approximation(Estimate(bethe.F), "not a bound", converged),
+        }
+        ideal = Estimate(-float(np.sum(np.logaddexp(self.beta * self.field, -self.beta * self.field))) / self.beta)
+        return Reference(self.exact(seed), approximations, ideal)
+
+
+def read_array(name: str, path: str) -> np.ndarray:
+    """A finite float array from a .npy file; InputError (with the reason) if it cannot be had."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "not a NumPy array file"
+        raise InputError(f"{name} = {path}: must be a readable .npy file ({reason})") from None
+    require(isinstance(array, np.ndarray) and array.dtype.kind in "fiu", name, path, "an array of real numbers")
+    require(bool(np.all(np.isfinite(array))), name, path, "free of NaN and infinity")
+    return np.asarray(array, float)
+
+
+def read_couplings(name: str, path: str, n: int | None) -> np.ndarray:
+    """A symmetric (n, n) matrix with zero diagonal from a .npy file; InputError otherwise."""
+    J = read_array(name, path)
+    require(J.ndim == 2 and J.shape[0] == J.shape[1], name, path, f"a square matrix, not of shape {J.shape}")
+    size = J.shape[0]
+    require(n is None or size == n, name, path, f"of shape ({n}, {n}) as n = {n} says, not ({size}, {size})")
+    require(size > 0 and bool(np.allclose(J, J.T, rtol=1e-12, atol=1e-12)), name, path, "a symmetric matrix")
+    require(not np.any(np.diag(J)), name, path, "a matrix with zero diagonal")
+    return J
+
+
+def temperature(beta: float) -> None:
+    """InputError unless beta is a finite inverse temperature > 0."""
+    finite("beta", beta)
+    require(beta > 0, "beta", beta, "a finite number > 0")
