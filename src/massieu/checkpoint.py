@@ -37,14 +37,16 @@ def save(folder: Path, state: TrainState, meta: dict[str, Any], name: str | None
     """Save a state as step-NNNNNNNN.npz (or `name`), keeping the newest two of the numbered ones."""
     arrays = {path: np.asarray(leaf) for path, leaf in _leaves(state)}
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays, meta=np.array(json.dumps(meta, sort_keys=True)))
+    np.savez(buffer, **(arrays | {"meta": np.array(json.dumps(meta, sort_keys=True))}))  # type: ignore[arg-type]
     write_atomically(folder / (name or f"step-{int(state.step):08d}.npz"), buffer.getvalue())
     if name is None:
         for old in sorted(folder.glob("step-*.npz"))[:-KEPT]:
             old.unlink()
 
 
-def load_newest(folder: Path, like: TrainState, identity: dict[str, Any]) -> tuple[TrainState, dict[str, Any], list[str]]:
+def load_newest(
+    folder: Path, like: TrainState, identity: dict[str, Any]
+) -> tuple[TrainState, dict[str, Any], list[str]]:
     """The newest readable checkpoint, its meta data, and the names of newer ones that could not be read.
 
     RunError if there is none, or if it belongs to another system, other parameters or another density.
@@ -59,7 +61,9 @@ def load_newest(folder: Path, like: TrainState, identity: dict[str, Any]) -> tup
             damaged.append(path.name)
             continue
         if meta.get("identity") != identity:
-            raise RunError(f"{path}: this checkpoint is of {meta.get('identity')}, not of {identity}; nothing was changed")
+            raise RunError(
+                f"{path}: this checkpoint is of {meta.get('identity')}, not of {identity}; nothing was changed"
+            )
         return _restore(path, arrays, like), meta, damaged
     detail = f"{', '.join(damaged)} cannot be read (truncated?)" if damaged else "there is no checkpoint"
     raise RunError(f"{folder}: cannot resume, {detail}; nothing was changed")

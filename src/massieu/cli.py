@@ -83,8 +83,13 @@ def _dispatch(arguments: list[str]) -> int:
     jax.config.update("jax_enable_x64", True)
     _use_compilation_cache()
     commands: dict[str, Callable[[list[str]], int]] = {
-        "list": _list, "run": _run, "resume": _resume, "evaluate": _evaluate, "reference": _reference, "report": _report,
-    }  # fmt: skip
+        "list": _list,
+        "run": _run,
+        "resume": _resume,
+        "evaluate": _evaluate,
+        "reference": _reference,
+        "report": _report,
+    }
     return commands[name](rest)
 
 
@@ -235,7 +240,9 @@ def _add(group: Any, name: str, field: dataclasses.Field, hint: Any) -> None:
     default = "" if field.default is None else f" (default: {field.default})"
     kind = _checked(name, inner[0])
     flag = "--" + name.replace("_", "-")
-    group.add_argument(flag, dest=name, type=kind, metavar=inner[0].__name__.upper(), help=field.metadata["help"] + default)
+    group.add_argument(
+        flag, dest=name, type=kind, metavar=inner[0].__name__.upper(), help=field.metadata["help"] + default
+    )
 
 
 def _is_optional(hint: Any) -> bool:

@@ -31,7 +31,9 @@ class Config:
     optimiser: str = option("auto", "auto, natural or adam")
     learning_rate: float | None = option(None, "peak learning rate (default: 0.05 natural, 0.003 adam)")
     trust: float = option(0.3, "largest step of the natural gradient in the Fisher metric")
-    fisher_batch: int | None = option(None, "samples a step for the Fisher matrix (default: the batch, memory permitting)")
+    fisher_batch: int | None = option(
+        None, "samples a step for the Fisher matrix (default: the batch, memory permitting)"
+    )
     clip_force: float = option(8.0, "pathwise: shorten the pull on a sample to this many times the median")
     clip: float = option(10.0, "Adam: largest global norm of the gradient of beta F")
     anneal: float = option(0.5, "fraction of the steps over which beta rises to its value; 0: no annealing")

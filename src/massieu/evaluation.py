@@ -84,7 +84,7 @@ def _importance(energy: np.ndarray, log_weights: np.ndarray, beta: float) -> dic
 def _observables(observed: dict[str, np.ndarray], log_weights: np.ndarray, seed: int) -> dict[str, Any]:
     """Unbiased averages by Metropolis with the density as proposal, beside the density's own averages."""
     chains = sampling.neural_proposals(log_weights, CHAINS, np.random.default_rng(seed))
-    energy = observed["energy"][chains.index]
+    energy = observed["energy"][chains.held]
     out: dict[str, Any] = {
         "mcmc": {
             "acceptance": chains.acceptance,
@@ -95,7 +95,11 @@ def _observables(observed: dict[str, np.ndarray], log_weights: np.ndarray, seed:
     for name, values in observed.items():
         flat = values.reshape(len(values), -1)
         rows = [
-            (statistics.blocking(column[chains.index]), statistics.mean(column), statistics.reweighted_mean(column, log_weights))
+            (
+                statistics.blocking(column[chains.held]),
+                statistics.mean(column),
+                statistics.reweighted_mean(column, log_weights),
+            )
             for column in flat.T
         ]
         mcmc, model, weighted = (_shaped(kind, values.shape[1:]) for kind in zip(*rows, strict=True))
@@ -109,5 +113,3 @@ def _shaped(estimates: tuple[Estimate, ...], shape: tuple[int, ...]) -> dict[str
         return estimates[0].as_dict()
     value, error = (np.array([e[k] for e in estimates]).reshape(shape).tolist() for k in (0, 1))
     return {"value": value, "error": error}
-
-

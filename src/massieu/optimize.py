@@ -29,7 +29,7 @@ class NaturalState(NamedTuple):
 
     fisher: Array
     gradient: Array
-    count: Array
+    updates: Array
 
 
 def natural_gradient(
@@ -41,13 +41,15 @@ def natural_gradient(
     floor: float = 1e-3,
     momentum: float = 0.9,
     memory: float = 0.97,
+    damping_schedule: optax.Schedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Steps -lr (G + damping diag G + floor mean(diag G))^-1 grad with G = E[d ln p d ln p^T], a running mean.
 
     `update(grads, state, params, scores=..)` takes the gradient of beta F and the per-sample scores d ln p/dphi
     (leading axis B).  When ln p is a sum over conditionals with separate parameters, G is block diagonal: all leaves
     then have a leading axis of length `blocks`.  A step longer than `trust` in the Fisher metric (about the square
-    root of twice the relative entropy between the densities before and after) is shortened to it.
+    root of twice the relative entropy between the densities before and after) is shortened to it.  Both damping terms
+    are multiplied by damping_schedule(count).
     """
 
     def init(params: Any) -> NaturalState:
@@ -55,21 +57,24 @@ def natural_gradient(
         p = theta.shape[-1]
         return NaturalState(jnp.zeros((blocks, p, p), theta.dtype), jnp.zeros_like(theta), jnp.zeros((), jnp.int32))
 
-    def update(grads: Any, state: NaturalState, params: Any = None, *, scores: Any, **_: Any) -> tuple[Any, NaturalState]:
+    def update(
+        grads: Any, state: NaturalState, params: Any = None, *, scores: Any, **_: Any
+    ) -> tuple[Any, NaturalState]:
         score = _flat(scores, blocks, 1)
         score = score - jnp.mean(score, axis=0)
-        count = state.count + 1
+        count = state.updates + 1
         metric = memory * state.fisher + (1 - memory) * jnp.einsum("bkp,bkq->kpq", score, score) / len(score)
         gradient = momentum * state.gradient + (1 - momentum) * _flat(grads, blocks, 0)
-        direction = _solve(metric / (1 - memory**count), gradient / (1 - momentum**count), damping, floor)
+        ease = 1.0 if damping_schedule is None else damping_schedule(state.updates)
+        direction = _solve(metric / (1 - memory**count), gradient / (1 - momentum**count), damping * ease, floor * ease)
         length = jnp.sqrt(jnp.einsum("kp,kpq,kq->", direction, metric / (1 - memory**count), direction))
-        scale = schedule(state.count) * jnp.minimum(learning_rate, trust / jnp.maximum(length, 1e-30))
+        scale = schedule(state.updates) * jnp.minimum(learning_rate, trust / jnp.maximum(length, 1e-30))
         return _unflat(-scale * direction, grads, blocks), NaturalState(metric, gradient, count)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _solve(metric: Array, gradient: Array, damping: float, floor: float) -> Array:
+def _solve(metric: Array, gradient: Array, damping: Array | float, floor: Array | float) -> Array:
     """(G + ridge)^-1 g for each block, the ridge relative to the diagonal (Levenberg-Marquardt)."""
     diagonal = jnp.diagonal(metric, axis1=-2, axis2=-1)
     ridge = damping * diagonal + floor * jnp.mean(diagonal, axis=-1, keepdims=True) + 1e-8

@@ -131,7 +131,8 @@ def pathwise_gradient(
             return jnp.sum(x * pull) / batch, Samples(x, log_prob, value)
         x, log_prob = density.sample_and_log_prob(key, (batch,), condition)
         if path_only:
-            log_prob = jax.lax.stop_gradient(density).log_prob(x, condition)
+            frozen = eqx.combine(jax.lax.stop_gradient(params), static)
+            log_prob = frozen.log_prob(x, condition)
         samples = Samples(x, log_prob, jax.vmap(energy)(x))
         return jnp.mean(local_free_energy(samples, beta)), samples
 

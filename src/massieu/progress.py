@@ -70,7 +70,9 @@ class Lines:
         from rich.progress import Progress as Bar
 
         if self.bar is None:
-            self.bar = Bar(BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.description}"), transient=True)
+            self.bar = Bar(
+                BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.description}"), transient=True
+            )
             self.bar.start()
             self.task = self.bar.add_task("", total=steps)
         self.bar.update(self.task, completed=step, description=text)

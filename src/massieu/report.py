@@ -164,8 +164,8 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
     parts = [
         f"<h1>{html.escape(summary['system'])}</h1><p>{html.escape(parameters)}</p>",
         _table(["", "value", "reference", "z"], results(summary)),
-        f"<p class=note>Totals, k_B = 1, energy unit: {html.escape(summary['units']['energy'])}. Errors are one standard "
-        "error in the last digits; z is the difference in combined errors. F of the variational density is an upper bound, "
+        f"<p class=note>Totals, k_B = 1, energy unit: {html.escape(summary['units']['energy'])}. Errors are one "
+        "standard error in the last digits; z is the difference in combined errors. The variational F is an upper bound, "
         "so a positive z measures the remaining gap; the reweighted values are free of it.</p>",
         _table(["simpler theories", "F", "", ""], approximations) if approximations else "",
         _image("Free energy", images["free_energy"]),
@@ -178,7 +178,8 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
         f"massieu {html.escape(summary['version'])}</p>",
     ]
     body = "\n".join(parts)
-    return f"<!doctype html><meta charset=utf-8><title>{html.escape(summary['system'])}</title><style>{STYLE}</style>{body}"
+    title = html.escape(summary["system"])
+    return f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>{body}"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -1,6 +1,6 @@
 """A run from the first sample to the summary: in memory, or in a directory that survives crashes.
 
-    config.yaml  metrics.csv  checkpoints/  summary.json  samples.npz  figures/  report.html
+config.yaml  metrics.csv  checkpoints/  summary.json  samples.npz  figures/  report.html
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import math
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from massieu.evaluation import Evaluation, evaluate
 from massieu.principle import Estimate
 from massieu.progress import Progress, Silent
 from massieu.systems import SYSTEMS
-from massieu.systems.base import ClassicalSystem, Reference
+from massieu.systems.base import ClassicalSystem, PairwiseSpins, Reference
 from massieu.train import Problem, TrainState, problem
 from massieu.version import __version__
 
@@ -93,7 +94,7 @@ class Run:
         }
 
     def report(self, path: str | Path) -> Path:
-        """Write the run directory with figures and report.html (unless it is there already); returns the report's path."""
+        """Write the run directory, if it is not there, with figures and report.html; returns the report's path."""
         from massieu.report import write_report
 
         folder = Path(path)
@@ -146,26 +147,26 @@ def make_density(system: ClassicalSystem, config: Config) -> Any:
     """The density that the configuration names, with its sizes where given."""
     from massieu import densities
 
+    kind, key = config.density, jax.random.key(config.seed)
     sizes = {k: v for k in ("width", "depth") if (v := getattr(config, k)) is not None}
-    kind = config.density
     if kind == "auto" and not sizes and not config.symmetrise:
         return system.default_density(config.seed)
-    if not hasattr(system, "couplings"):
-        raise InputError(f"density = {kind}: must be auto with no width, depth or symmetrise for {system.name}")
-    n, key = len(system.couplings), jax.random.key(config.seed)
-    if kind in ("auto", "blanket"):
-        sizes = {"width": config.width or 32}
-        density = densities.BlanketMADE(system.couplings, system.field, **sizes, seed=config.seed)
-    elif kind == "pixelcnn":
-        lattice = getattr(system, "sides", None)
-        if lattice is None:
-            raise InputError(f"density = pixelcnn: must be another density for {system.name}, which is not a lattice")
-        density = densities.PixelCNN(lattice, key=key, **sizes)
-    elif kind == "rnn":
-        density = densities.RNN(n, key=key, **({"width": config.width} if config.width else {}))
-    else:
-        network = {"made": densities.MADE, "transformer": densities.CausalTransformer}[kind]
-        density = network(n, key=key, **sizes)
+    if not isinstance(system, PairwiseSpins):
+        raise InputError(f"density = {kind}: must be auto, without width, depth or symmetrise, for {system.name}")
+    lattice: Any = getattr(system, "sides", None)
+    if kind == "pixelcnn" and lattice is None:
+        raise InputError(f"density = pixelcnn: must be another density for {system.name}, which is not a lattice")
+    if "depth" in sizes and kind in ("auto", "blanket", "rnn"):
+        raise InputError(f"depth = {config.depth}: must be left out for the density {kind}, which has one layer")
+    n, width = system.size, config.width or 32
+    makers: dict[str, Callable[[], Any]] = {
+        "blanket": lambda: densities.BlanketMADE(system.couplings, system.field, width=width, seed=config.seed),
+        "pixelcnn": lambda: densities.PixelCNN(lattice, key=key, **sizes),
+        "rnn": lambda: densities.RNN(n, key=key, width=width),
+        "made": lambda: densities.MADE(n, key=key, **sizes),
+        "transformer": lambda: densities.CausalTransformer(n, key=key, **sizes),
+    }
+    density = makers["blanket" if kind == "auto" else kind]()
     return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
 
 
@@ -263,14 +264,20 @@ def _train(training, state, rows, meta, system, beta, config, folder, progress) 
     try:
         while int(state.step) < config.steps and not _converged(rows, beta, config):
             new, metrics = training.step(state)
-            row = {"step": int(state.step), **{k: float(v) for k, v in metrics.items()}, "seconds": time.monotonic() - began}
+            row = {
+                "step": int(state.step),
+                **{k: float(v) for k, v in metrics.items()},
+                "seconds": time.monotonic() - began,
+            }
             if not (math.isfinite(row["F"]) and math.isfinite(row["F_var"]) and math.isfinite(row["grad_norm"])):
                 raise _diverged(row, folder)
             state = new
             rows.append(row)
             pending.append(row)
             progress.step(int(state.step), config.steps, row)
-            if folder is not None and (int(state.step) % config.checkpoint_every == 0 or int(state.step) == config.steps):
+            if folder is not None and (
+                int(state.step) % config.checkpoint_every == 0 or int(state.step) == config.steps
+            ):
                 _save(folder, state, rows, pending, meta, system, beta, config)
                 pending = []
         if folder is not None and pending:
@@ -323,10 +330,12 @@ def _where_to_resume(folder: Path | None, text: str) -> str:
 def save_results(folder: Path, run: Run) -> None:
     """summary.json, samples.npz and reference.json, each atomically; RunError if they cannot be written."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **run.result.samples)
+    np.savez_compressed(buffer, **run.result.samples)  # type: ignore[arg-type]
     try:
         checkpoint.write_atomically(folder / "samples.npz", buffer.getvalue())
-        checkpoint.write_atomically(folder / "reference.json", json.dumps(reference_dict(run.system, run.reference)).encode())
+        checkpoint.write_atomically(
+            folder / "reference.json", json.dumps(reference_dict(run.system, run.reference)).encode()
+        )
         checkpoint.write_atomically(folder / "summary.json", json.dumps(run.summary(), indent=2).encode())
     except OSError as error:
         raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None

@@ -8,9 +8,9 @@ import numpy as np
 
 
 class Chains(NamedTuple):
-    """index (C, T): which proposal each chain holds at each step; acceptance: accepted fraction."""
+    """held (C, T): which proposal each chain holds at each step; acceptance: accepted fraction."""
 
-    index: np.ndarray
+    held: np.ndarray
     acceptance: float
 
 

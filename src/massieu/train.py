@@ -106,8 +106,8 @@ def _metrics(samples: Samples, beta: Array, gradients: Any) -> dict[str, Array]:
     """One row of metrics.csv (without the times)."""
     f = local_free_energy(samples, beta)
     weight = jnp.exp(-beta * (f - jnp.min(f)))
-    total = sum(jnp.sum(jnp.mean(g, axis=0) ** 2) for g in jax.tree.leaves(gradients))
-    spread = sum(jnp.sum(jnp.var(g, axis=0)) for g in jax.tree.leaves(gradients)) / (GROUPS - 1)
+    total = jnp.asarray(0.0) + sum(jnp.sum(jnp.mean(g, axis=0) ** 2) for g in jax.tree.leaves(gradients))
+    spread = jnp.asarray(0.0) + sum(jnp.sum(jnp.var(g, axis=0)) for g in jax.tree.leaves(gradients)) / (GROUPS - 1)
     return {
         "beta": beta,
         "F": jnp.mean(f),
@@ -131,7 +131,10 @@ def _is_natural(params: Any, blocks: int, config: Config) -> bool:
 def _optimiser(config: Config, natural: bool, blocks: int) -> optax.GradientTransformationExtraArgs:
     schedule = optimize.ramp_and_cosine(config.steps)
     if natural:
-        return optimize.natural_gradient(config.learning_rate or 0.05, schedule, blocks, config.trust)
+        easing = optax.cosine_decay_schedule(1.0, config.steps, 0.1)  # weak directions are let go towards the end
+        return optimize.natural_gradient(
+            config.learning_rate or 0.05, schedule, blocks, config.trust, damping_schedule=easing
+        )
     return optimize.adam(config.learning_rate or 3e-3, schedule, config.clip)
 
 

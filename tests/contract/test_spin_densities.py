@@ -34,7 +34,17 @@ def _all():
     }
 
 
-NAMES = ["made", "made_logistic", "transformer", "pixelcnn", "rnn", "blanket_lattice", "blanket_glass_field", "z2", "point_group"]
+NAMES = [
+    "made",
+    "made_logistic",
+    "transformer",
+    "pixelcnn",
+    "rnn",
+    "blanket_lattice",
+    "blanket_glass_field",
+    "z2",
+    "point_group",
+]
 
 
 @pytest.fixture(params=NAMES)
@@ -69,7 +79,11 @@ def test_log_prob_of_a_sample_is_its_log_prob(density):
 def test_sample_frequencies_follow_the_density(density):
     s, log_prob = density.sample_and_log_prob(jax.random.key(3), (5000,), _condition(density))
     exact = density.log_prob(STATES, _condition(density))
-    for values, state_values in ((s[:, 0], STATES[:, 0]), (s[:, 3] * s[:, 7], STATES[:, 3] * STATES[:, 7]), (log_prob, exact)):
+    for values, state_values in (
+        (s[:, 0], STATES[:, 0]),
+        (s[:, 3] * s[:, 7], STATES[:, 3] * STATES[:, 7]),
+        (log_prob, exact),
+    ):
         expected = jnp.sum(jnp.exp(exact) * state_values)
         assert abs(values.mean() - expected) < 4.5 * values.std() / np.sqrt(len(values)) + 1e-12
 
@@ -83,7 +97,9 @@ def test_conditionals_see_earlier_spins_only(density):
 
 def test_blanket_without_field_is_even_exactly():
     density = densities.BlanketMADE(GLASS, width=4)
-    density = eqx.tree_at(lambda d: d.coefficients, density, jax.random.normal(jax.random.key(0), density.coefficients.shape))
+    density = eqx.tree_at(
+        lambda d: d.coefficients, density, jax.random.normal(jax.random.key(0), density.coefficients.shape)
+    )
     np.testing.assert_allclose(density.log_prob(STATES, BETA), density.log_prob(-STATES, BETA), rtol=0, atol=1e-12)
 
 

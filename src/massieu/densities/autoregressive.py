@@ -37,7 +37,9 @@ class AbstractAutoregressive(AbstractDistribution):
         """The cache before the first spin is drawn."""
 
     @abstractmethod
-    def next_logit(self, cache: Cache, k: Array, previous: Array, condition: Array | None = None) -> tuple[Cache, Array]:
+    def next_logit(
+        self, cache: Cache, k: Array, previous: Array, condition: Array | None = None
+    ) -> tuple[Cache, Array]:
         """Take in the spin of rank k-1 (0 for k = 0); return the cache and the logit of rank k."""
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:

@@ -86,14 +86,12 @@ class BlanketMADE(AbstractAutoregressive):
         return tuple(map(jnp.asarray, (self.mask, self.mixing, self.offset, self.child_couplings)))
 
     def logits(self, s: Array, condition: Array | None = None) -> Array:
-        beta, head = condition, self.blocks
+        beta, head = jnp.asarray(condition), self.blocks
         local = jnp.tril(jnp.asarray(self.couplings), -1) @ s + self.field
         # the field on child l from spins before rank k: couplings of l to ranks < k, contracted with s
         past = self.couplings[self.children] * (np.arange(len(s)) < np.arange(head)[:, None, None])
         child_fields = jnp.asarray(past) @ s + self.field[self.children]
-        features = jax.vmap(self._features, in_axes=(0, 0, None, 0))(
-            s[self.parents], child_fields, beta, self._fixed()
-        )
+        features = jax.vmap(self._features, in_axes=(0, 0, None, 0))(s[self.parents], child_fields, beta, self._fixed())
         return (2 * beta * local).at[:head].add(jnp.sum(features * self.coefficients, axis=-1))
 
     def start(self, condition: Array | None = None) -> tuple[Array, Array]:
@@ -105,17 +103,18 @@ class BlanketMADE(AbstractAutoregressive):
         s = s.at[before].set(previous)
         fields = fields + jnp.asarray(self.couplings)[before] * previous
         coefficients, parents, children, *fixed = jax.tree.map(
-            lambda leaf: leaf[k], (self.coefficients, jnp.asarray(self.parents), jnp.asarray(self.children), *self._fixed())
+            lambda leaf: leaf[k],
+            (self.coefficients, jnp.asarray(self.parents), jnp.asarray(self.children), *self._fixed()),
         )
         features = self._features(s[parents], fields[children], condition, tuple(fixed))
         return (s, fields), 2 * condition * fields[k] + features @ coefficients
 
     def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
         """The head one by one, then the independent rest all at once."""
-        head = self.blocks
+        head, beta = self.blocks, jnp.asarray(condition)
         u = jax.random.uniform(key, self.shape)
         first, log_p = visit_all(self, u[:head], condition)
-        logit = 2 * condition * (self.couplings[head:, :head] @ first + self.field[head:])
+        logit = 2 * beta * (self.couplings[head:, :head] @ first + self.field[head:])
         rest = draw(u[head:], logit)
         s = jnp.concatenate([first, rest])[inverse_order(self.order)]
         return s, log_p + jnp.sum(jax.nn.log_sigmoid(rest * logit))

@@ -98,7 +98,7 @@ class EquivariantFlow(AbstractDistribution):
         return v, jnp.sum(dim * f + df) + jnp.sum(dim * g + dg)
 
     def _embed(self, pairs: _Pairs) -> tuple[Array, Array, Array]:
-        """h (n, m), its gradient in the particle's own position (n, m, dim), and the rate of h_j along x_i - x_j (n, n, m)."""
+        """h (n, m), its gradient in the own position (n, m, dim), and the rate of h_j along x_i - x_j (n, n, m)."""
         weight, bias = self.surroundings
         share = 1 / max(len(pairs.rho) - 1, 1)
         own, partner = pairs.radial @ weight[2:3], pairs.radial @ weight[3:]
@@ -108,7 +108,9 @@ class EquivariantFlow(AbstractDistribution):
         by_own = slope * (pairs.d_radial @ weight[2:3])[:, None]
         by_partner = slope * (pairs.d_radial @ weight[3:])[None]
         gradient = 2 * jnp.einsum("ijm,ijd->imd", by_r2, pairs.apart) + 2 * by_own.sum(1)[..., None] * pairs.x[:, None]
-        of_partner = by_r2.swapaxes(0, 1) * (2 * pairs.r2)[..., None] + by_partner.swapaxes(0, 1) * pairs.d_rho[..., None]
+        of_partner = (
+            by_r2.swapaxes(0, 1) * (2 * pairs.r2)[..., None] + by_partner.swapaxes(0, 1) * pairs.d_rho[..., None]
+        )
         return share * e.sum(1), gradient, of_partner
 
     # ---- the density
@@ -160,13 +162,13 @@ class EquivariantFlow(AbstractDistribution):
             slope, (v, divergence) = jax.grad(along, has_aux=True)(x)
             return v, -divergence, -slope
 
-        fixed = jax.lax.stop_gradient(self)
+        fixed = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, self)
         score = jax.grad(self.base._log_prob)(z) * jnp.exp(-fixed.log_scale)
         _, log_prob, score = _runge_kutta(rate, (*fixed._start(z), score), self.steps)
         return positions(self), log_prob, score
 
     def for_evaluation(self) -> EquivariantFlow:
-        """The same flow with four times finer time steps, where the error of ln p is far below any statistical error."""
+        """The same flow with four times finer time steps: the error of ln p is then far below the statistical one."""
         return eqx.tree_at(lambda flow: flow.steps, self, 4 * self.steps)
 
 

@@ -27,7 +27,9 @@ class PixelCNN(AbstractAutoregressive):
     biases: list[Array]  # (width out, L, M): a bias a site, since the window's cut at the edge breaks translations
     readout: Array  # (width,)
 
-    def __init__(self, lattice: tuple[int, int], *, width: int = 16, depth: int = 3, reach: int = 3, key: Array | None = None):
+    def __init__(
+        self, lattice: tuple[int, int], *, width: int = 16, depth: int = 3, reach: int = 3, key: Array | None = None
+    ):
         keys = jax.random.split(jax.random.key(0) if key is None else key, depth)
         self.lattice, self.reach = (int(lattice[0]), int(lattice[1])), reach
         n = self.lattice[0] * self.lattice[1]
@@ -35,12 +37,14 @@ class PixelCNN(AbstractAutoregressive):
         self.kernels = []
         for layer, k in enumerate(keys):
             fan = (1 if layer == 0 else width) * self._window(layer).sum()
-            self.kernels.append(jax.random.normal(k, (width, reach + 1, 2 * reach + 1, 1 if layer == 0 else width)) / np.sqrt(fan))
+            self.kernels.append(
+                jax.random.normal(k, (width, reach + 1, 2 * reach + 1, 1 if layer == 0 else width)) / np.sqrt(fan)
+            )
         self.biases = [jnp.zeros((width, *self.lattice)) for _ in keys]
         self.readout = jnp.zeros(width)
 
     def _window(self, layer: int) -> np.ndarray:
-        """Mask (reach + 1, 2 reach + 1): rows above in full, the last row up to the site, excluded in the first layer."""
+        """Mask (reach + 1, 2 reach + 1): rows above in full, the last row up to the site (without it in layer 0)."""
         mask = np.ones((self.reach + 1, 2 * self.reach + 1))
         mask[-1, self.reach + (layer > 0) :] = 0
         return mask
@@ -52,7 +56,10 @@ class PixelCNN(AbstractAutoregressive):
         h = s.reshape(1, *self.lattice)
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             masked = kernel * self._window(layer)[None, :, :, None].astype(kernel.dtype)
-            z = jax.lax.conv_general_dilated(self._padded(h)[None], jnp.moveaxis(masked, 3, 1), (1, 1), "VALID")[0] + bias
+            z = (
+                jax.lax.conv_general_dilated(self._padded(h)[None], jnp.moveaxis(masked, 3, 1), (1, 1), "VALID")[0]
+                + bias
+            )
             h = jnp.tanh(z) + (h if layer > 0 else 0.0)
         return jnp.tensordot(self.readout, h, 1).reshape(-1)
 
@@ -62,7 +69,7 @@ class PixelCNN(AbstractAutoregressive):
         return [self._padded(jnp.tile(empty, (w, 1, 1))) for w in widths]
 
     def next_logit(self, cache, k, previous, condition=None):
-        rows, columns = self.lattice
+        columns = self.lattice[1]
         row, column, before = k // columns, k % columns, jnp.maximum(k - 1, 0)
         cache = list(cache)
         spin = jnp.where(k > 0, previous, 0.0)

@@ -12,7 +12,7 @@ from massieu.densities.autoregressive import AbstractAutoregressive
 
 
 class RNN(AbstractAutoregressive):
-    """One gated recurrent unit of `width` hidden numbers runs over the spins; readout and bias differ from site to site."""
+    """A gated recurrent unit of `width` numbers runs over the spins; readout and bias differ from site to site."""
 
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)

@@ -32,7 +32,7 @@ class Symmetrised(AbstractDistribution):
         _require_group(self.permutations, self.signs)
 
     def _images(self, x: Array) -> Array:
-        return self.signs[:, None].astype(x.dtype) * x[self.permutations]
+        return jnp.asarray(self.signs[:, None], x.dtype) * x[self.permutations]
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         each = jax.vmap(lambda y: self.base._log_prob(y, condition))(self._images(x))
@@ -51,7 +51,7 @@ def spin_flip(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def square_lattice(shape: tuple[int, int], translations: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The point group of an L x M lattice (8 elements if L = M, else 4), with all translations of the torus if asked."""
+    """Point group of an L x M lattice (8 elements if L = M, else 4), with all translations of the torus if asked."""
     rows, columns = shape
     sites = np.arange(rows * columns).reshape(shape)
     images = [flip for turned in ([sites, sites.T] if rows == columns else [sites]) for flip in _mirrors(turned)]
@@ -71,6 +71,8 @@ def _require_group(permutations: np.ndarray, signs: np.ndarray) -> None:
     elements = {(*p, s) for p, s in zip(map(tuple, permutations), signs, strict=True)}
     closed = len(elements) == len(signs)
     for p, s in list(zip(permutations, signs, strict=True))[:128]:
-        closed = closed and elements == {(*q, t) for q, t in zip(map(tuple, permutations[:, p]), s * signs, strict=True)}
+        closed = closed and elements == {
+            (*q, t) for q, t in zip(map(tuple, permutations[:, p]), s * signs, strict=True)
+        }
     if not closed:
         raise InputError(f"permutations: {len(signs)} elements that do not form a group (closed, without repetition)")

@@ -22,8 +22,8 @@ class Thermodynamics(NamedTuple):
     def from_log_partition(cls, lnZ: float, energy: float, variance: float, beta: float, method: str) -> Thermodynamics:
         """Exact totals from ln Z, <H> and Var(H): F = -ln Z/beta, S = beta (E - F), C = beta^2 Var(H)."""
         F = -lnZ / beta
-        exact = (Estimate(v) for v in (F, energy, beta * (energy - F), beta**2 * variance, lnZ))
-        return cls(*exact, method=method)
+        S, C = Estimate(beta * (energy - F)), Estimate(beta**2 * variance)
+        return cls(Estimate(F), Estimate(energy), S, C, Estimate(lnZ), method)
 
     @classmethod
     def from_estimates(cls, lnZ: Estimate, E: Estimate | None, beta: float, method: str) -> Thermodynamics:

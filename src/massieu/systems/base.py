@@ -99,7 +99,9 @@ class PairwiseSpins(ClassicalSystem):
 
     def energy(self, x: Array) -> Array:
         # (J s) . s counts each pair twice
-        return -0.5 * jnp.dot(jnp.asarray(self.couplings, x.dtype) @ x, x) - jnp.dot(jnp.asarray(self.field, x.dtype), x)
+        return -0.5 * jnp.dot(jnp.asarray(self.couplings, x.dtype) @ x, x) - jnp.dot(
+            jnp.asarray(self.field, x.dtype), x
+        )
 
     def observables(self, x: Array) -> dict[str, Array]:
         m = jnp.mean(x)

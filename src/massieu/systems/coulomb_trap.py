@@ -25,7 +25,9 @@ class CoulombTrap(ClassicalSystem):
 
     name: ClassVar[str] = "coulomb-trap"
     summary: ClassVar[str] = "charges in a harmonic trap, H = sum kappa x_i^2 + sum_{i<j} 1/|x_i - x_j|"
-    source: ClassVar[str] = "independent: quadrature (n <= 2), thermodynamic integration and annealed importance sampling"
+    source: ClassVar[str] = (
+        "independent: quadrature (n <= 2), thermodynamic integration and annealed importance sampling"
+    )
 
     n: int = parameter(6, "number of charges")
     dim: int = parameter(2, "dimensions of space, 1 to 3")
@@ -54,7 +56,7 @@ class CoulombTrap(ClassicalSystem):
         return self.kappa * jnp.sum(x**2) + jnp.sum(jax.lax.rsqrt(squared_distances(x)))
 
     def observables(self, x: Array) -> dict[str, Array]:
-        """Parts of the energy and, for few charges, the minimum (by rising energy) that the configuration relaxes to."""
+        """Parts of the energy and, for few charges, the minimum (by rising energy) that x relaxes to."""
         trap = self.kappa * jnp.sum(x**2)
         found = {"trap_energy": trap, "coulomb_energy": self.energy(x) - trap}
         if 2 < self.n <= MAX_QUENCHED and len(self.minima) > 1 and self.dim > 1:
@@ -88,11 +90,19 @@ class CoulombTrap(ClassicalSystem):
     def training_defaults(self) -> dict[str, Any]:
         n = self.n
         batch = 256 if n <= 8 else max(64, int(256 * (8 / n) ** 1.2))
-        return {"steps": 400, "batch": batch, "gradient": "pathwise", "learning_rate": 0.05, "precision": "float32",
-                "fisher_batch": 64, "anneal": 0.0, "samples": 10000}
+        return {
+            "steps": 400,
+            "batch": batch,
+            "gradient": "pathwise",
+            "learning_rate": 0.05,
+            "precision": "float32",
+            "fisher_batch": 64,
+            "anneal": 0.0,
+            "samples": 10000,
+        }
 
     def _base(self) -> tuple[AbstractDistribution, float, float]:
-        """The exactly solvable base with the lowest free energy at its best scale, that scale, and the cloud's radius."""
+        """The solvable base with the lowest free energy at its best scale, that scale, and the cloud's radius."""
         trials = [(*self._scaled_free_energy(base), base) for base in self._candidates()]
         _, scale, radius, base = min(trials, key=lambda trial: trial[0])
         return base, scale, radius
@@ -105,7 +115,7 @@ class CoulombTrap(ClassicalSystem):
         return [Hermite(self.n, 2.0**k) for k in range(8)]  # on a line <1/r> diverges for independent charges
 
     def _scaled_free_energy(self, base: AbstractDistribution) -> tuple[float, float, float]:
-        """(F, scale, radius) of the base stretched by the scale that minimises F = a s^2 + b/s - (dn ln s)/beta + const."""
+        """(F, scale, radius) of the base at the scale that minimises F = a s^2 + b/s - (dn ln s)/beta + const."""
         z, log_prob = base.sample_and_log_prob(jax.random.key(5), (2000,))
         r2 = float(jnp.mean(jnp.sum(z**2, axis=(1, 2))))
         inverse = float(jnp.mean(jnp.sum(jax.lax.rsqrt(jax.vmap(squared_distances)(z)), axis=1))) if self.n > 1 else 0.0

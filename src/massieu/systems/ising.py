@@ -25,7 +25,7 @@ class Ising(PairwiseSpins):
     summary: ClassVar[str] = "Ising model on a square lattice, H = -J sum_<ij> s_i s_j - h sum s_i"
     source: ClassVar[str] = "exact: Kaufman, Phys. Rev. 76, 1232 (1949); transfer matrix; enumeration"
 
-    l: int = parameter(16, "side of the square lattice")  # noqa: E741
+    l: int = parameter(16, "side of the square lattice")
     shape: str | None = parameter(None, "sides of a rectangular lattice instead of l, e.g. 8x12")
     beta: float = parameter(CRITICAL_BETA, "inverse temperature (default: critical)")
     j: float = parameter(1.0, "coupling J (> 0: ferromagnet)")
@@ -43,7 +43,9 @@ class Ising(PairwiseSpins):
         one_of("boundary", self.boundary, ["periodic", "open"])
         self.sides = (self.l, self.l) if self.shape is None else parse_shape(self.shape)
         n = self.sides[0] * self.sides[1]
-        require(n <= MAX_SITES, "l" if self.shape is None else "shape", self.shape or self.l, f"at most {MAX_SITES} sites")
+        require(
+            n <= MAX_SITES, "l" if self.shape is None else "shape", self.shape or self.l, f"at most {MAX_SITES} sites"
+        )
         self.couplings = lattice_couplings(self.sides, self.j, self.boundary == "periodic")
         self.field = np.full(n, float(self.h))
 

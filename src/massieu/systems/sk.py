@@ -21,8 +21,12 @@ class SK(PairwiseSpins):
 
     n: int | None = parameter(None, "number of spins (default: 20, or the size of the couplings file)")
     beta: float = parameter(1.0, "inverse temperature")
-    couplings_seed: int = parameter(0, "seed of the couplings: default_rng(seed).normal(0, 1/sqrt(n), (n, n)), upper triangle")
-    couplings_file: str | None = parameter(None, flag="couplings", text="symmetric (n, n) matrix with zero diagonal, .npy")
+    couplings_seed: int = parameter(
+        0, "seed of the couplings: default_rng(seed).normal(0, 1/sqrt(n), (n, n)), upper triangle"
+    )
+    couplings_file: str | None = parameter(
+        None, flag="couplings", text="symmetric (n, n) matrix with zero diagonal, .npy"
+    )
     couplings: np.ndarray = derived()
     field: np.ndarray = derived()
 

@@ -1,0 +1,296 @@
+"""The life of a run: directory, schema, exit codes, resume to the same bits, nothing lost when things go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+import massieu as ms
+from massieu.cli import main
+
+TINY = ["--steps", "30", "--batch", "64", "--samples", "1000", "--checkpoint-every", "5"]
+ISING = ["run", "ising", "--l", "4", *TINY]
+
+
+def _summary(folder):
+    content = json.loads((folder / "summary.json").read_text())
+    content.pop("seconds")
+    return content
+
+
+def _rows(folder):
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    return [line.rsplit(",", 1)[0] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "ising"
+    assert main([*ISING, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_run_directory_holds_the_promised_files(finished):
+    for name in ("config.yaml", "metrics.csv", "summary.json", "samples.npz", "report.html", "figures/free_energy.png"):
+        assert (finished / name).stat().st_size > 0
+    assert len(list((finished / "checkpoints").glob("step-*.npz"))) == 2
+    assert yaml.safe_load((finished / "config.yaml").read_text())["system"] == "ising"
+    assert np.load(finished / "samples.npz")["x"].shape == (1000, 16)
+    html = (finished / "report.html").read_text()
+    assert "data:image/png;base64," in html and "http" not in html.split("<body")[0]
+
+
+def test_summary_follows_the_schema(finished):
+    summary = _summary(finished)
+    assert summary["schema"] == 1 and summary["system"] == "ising" and summary["status"] == "finished"
+    assert summary["n"] == 16 and summary["steps"] == 30 and summary["seed"] == 0
+    assert summary["parameters"]["l"] == 4 and set(summary["units"]) == {"energy", "length"}
+    for name in ("F", "E", "S"):
+        assert set(summary[name]) == {"value", "error"}
+    assert summary["reference"]["F"]["method"] == "Kaufman torus"
+    assert 0 < summary["importance"]["ess"] <= 1
+    np.testing.assert_allclose(summary["reference"]["lnZ"]["value"], 15.521915370835575, rtol=1e-9)
+    gap = (summary["F"]["value"] - summary["reference"]["F"]["value"]) / summary["F"]["error"]
+    assert gap > -4
+    F, E, S = (summary[k]["value"] for k in "FES")
+    np.testing.assert_allclose(F, E - S / 0.44068679, rtol=1e-10)
+
+
+def test_same_seed_gives_the_same_numbers_and_another_seed_others(finished, tmp_path):
+    assert main([*ISING, "--out", str(tmp_path / "same")]) == 0
+    assert main([*ISING, "--seed", "1", "--out", str(tmp_path / "other")]) == 0
+    assert _summary(tmp_path / "same") == _summary(finished)
+    assert _rows(tmp_path / "same") == _rows(finished)
+    assert _summary(tmp_path / "other")["F"] != _summary(finished)["F"]
+
+
+def test_killed_run_resumes_to_the_same_bits(finished, tmp_path):
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "massieu.cli", *ISING, "--out", str(folder)], stdout=subprocess.DEVNULL
+    )
+    deadline = time.time() + 120
+    while time.time() < deadline and not list((folder / "checkpoints").glob("step-*.npz")):
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert main(["resume", str(folder)]) == 0
+    assert _summary(folder) == _summary(finished)
+    assert _rows(folder) == _rows(finished)
+
+
+def _rewind(folder):
+    """Back to the older of the two checkpoints, as if the run had died between them."""
+    newest = max((folder / "checkpoints").glob("step-*.npz"))
+    (folder / "summary.json").unlink(missing_ok=True)
+    return newest
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    import shutil
+
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def test_truncated_checkpoint_falls_back_to_the_one_before(finished, copy, capsys):
+    newest = _rewind(copy)
+    newest.write_bytes(newest.read_bytes()[:100])
+    assert main(["resume", str(copy)]) == 0
+    assert "cannot be read" in capsys.readouterr().out
+    assert _summary(copy) == _summary(finished)
+
+
+def test_no_readable_checkpoint_is_one_line_and_changes_nothing(copy, capsys):
+    (copy / "summary.json").unlink()
+    for path in (copy / "checkpoints").glob("*.npz"):
+        path.write_bytes(b"")
+    before = _rows(copy)
+    assert main(["resume", str(copy)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "truncated" in error
+    assert _rows(copy) == before
+
+
+def test_checkpoint_of_another_system_is_refused(copy, tmp_path, capsys):
+    assert main(["run", "ising", "--l", "4", "--beta", "0.3", *TINY, "--out", str(tmp_path / "b")]) == 0
+    _rewind(copy).write_bytes(max((tmp_path / "b" / "checkpoints").glob("step-*.npz")).read_bytes())
+    capsys.readouterr()
+    assert main(["resume", str(copy)]) == 1
+    assert "is of" in capsys.readouterr().err
+
+
+def test_finished_run_is_not_trained_again_unless_asked(copy, capsys):
+    assert main(["resume", str(copy)]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert main(["resume", str(copy), "--steps", "40"]) == 0
+    assert _summary(copy)["steps"] == 40
+
+
+def test_evaluate_with_more_samples_shrinks_the_error(finished, copy):
+    assert main(["evaluate", str(copy), "--samples", "4000"]) == 0
+    assert _summary(copy)["F"]["error"] < _summary(finished)["F"]["error"]
+
+
+def test_full_disk_stops_with_one_line_and_keeps_what_is_saved(tmp_path, capsys, monkeypatch):
+    from massieu import checkpoint
+
+    real, calls = checkpoint.write_atomically, []
+
+    def write(path, data):
+        calls.append(path.name)
+        if path.name.startswith("step-00000015"):
+            raise OSError(28, "No space left on device", str(path))
+        real(path, data)
+
+    monkeypatch.setattr(checkpoint, "write_atomically", write)
+    assert main([*ISING, "--out", str(tmp_path / "full")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "No space left" in error and "massieu resume" in error
+    monkeypatch.setattr(checkpoint, "write_atomically", real)
+    assert main(["resume", str(tmp_path / "full")]) == 0
+    assert _summary(tmp_path / "full")["steps"] == 30
+
+
+def test_diverged_run_says_so_and_keeps_its_checkpoint(tmp_path, capsys, monkeypatch):
+    from massieu import train
+
+    real = train.problem
+
+    def broken(*arguments):
+        made = real(*arguments)
+
+        def step(state):
+            new, metrics = made.step(state)
+            return new, metrics | ({"F": np.nan} if int(state.step) == 12 else {})
+
+        return made._replace(step=step)
+
+    monkeypatch.setattr("massieu.run.problem", broken)
+    assert main([*ISING, "--out", str(tmp_path / "nan")]) == 1
+    assert "diverged at step 12" in capsys.readouterr().err
+    assert json.loads((tmp_path / "nan" / "summary.json").read_text())["status"] == "diverged"
+    assert max((tmp_path / "nan" / "checkpoints").glob("step-*.npz")).name == "step-00000010.npz"
+
+
+BAD = [
+    (["run", "isng"], "did you mean ising"),
+    (["rn"], "did you mean run"),
+    (["run", "ising", "--bta", "1"], "did you mean --beta"),
+    (["run", "ising", "--beta", "abc"], "beta = abc: must be a number"),
+    (["run", "ising", "--beta", "-1"], "beta = -1.0"),
+    (["run", "ising", "--l", "2.5"], "l = 2.5: must be an integer"),
+    (["run", "ising", "--steps", "0"], "steps = 0"),
+    (["run", "ising", "--steps"], "expected one argument"),
+    (["run", "ising", "--density", "mad"], "did you mean made"),
+    (["run", "ising", "--shape", "3,3"], "shape = 3,3"),
+    (["run", "sk", "--density", "pixelcnn"], "not a lattice"),
+    (["run", "coulomb-trap", "--n", "0"], "n = 0"),
+    (["run", "coulomb-trap", "--beta", "nan"], "beta = nan"),
+    (["run", "ising", "--reference", "maybe"], "reference = maybe: must be true or false"),
+    (["resume", "/no/such/place"], "run directory"),
+    (["evaluate", "/no/such/place"], "run directory"),
+    (["report", "/no/such/place"], "finished run"),
+    (["reference", "sk", "--couplings", "/no/such.npy"], "No such file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+def test_bad_input_is_one_clear_line_and_exit_code_two(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and message in captured.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_directory_that_is_not_empty_is_left_alone(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("precious")
+    assert main([*ISING, "--out", str(tmp_path)]) == 2
+    assert "empty" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_dry_run_prints_the_configuration_and_writes_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "sk", "--n", "8", "--steps", "7", "--dry-run"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["parameters"]["n"] == 8 and shown["config"]["steps"] == 7
+    assert not list(tmp_path.iterdir())
+
+
+def test_reference_json_has_totals_with_methods(capsys):
+    assert main(["reference", "sk", "--beta", "1", "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)
+    np.testing.assert_allclose(known["F"]["value"], -18.81509064012121, rtol=1e-9)
+    np.testing.assert_allclose(known["lnZ"]["value"], 18.81509064012121, rtol=1e-9)
+    assert set(known["F"]) == {"value", "error", "method"}
+    np.testing.assert_allclose(known["ideal"]["F"]["value"], -20 * np.log(2))
+
+
+def test_list_names_every_system(capsys):
+    assert main(["list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(ms.systems.SYSTEMS)
+
+
+@pytest.mark.parametrize("density", ["made", "transformer", "pixelcnn", "rnn", "blanket"])
+def test_every_named_density_runs_two_steps(density, tmp_path):
+    options = ["--density", density, "--steps", "2", "--batch", "16", "--samples", "1000", "--width", "4"]
+    assert main(["run", "ising", "--shape", "3x4", *options, "--out", str(tmp_path / "r")]) == 0
+    assert _summary(tmp_path / "r")["status"] == "finished"
+
+
+@pytest.mark.parametrize("system", ["sk", "hopfield", "coulomb-trap"])
+def test_every_preset_runs_two_steps(system, tmp_path):
+    size = "4" if system == "coulomb-trap" else "8"
+    options = ["--n", size, "--steps", "2", "--batch", "16", "--samples", "1000", "--reference", "false"]
+    assert main(["run", system, *options, "--out", str(tmp_path / "r")]) == 0
+    assert _summary(tmp_path / "r")["reference"] is None
+
+
+def test_python_interface_takes_a_hamiltonian_and_a_density_of_the_users_own(tmp_path):
+    class Chain(ms.ClassicalSystem):
+        def energy(self, s):
+            return -(s[1:] * s[:-1]).sum()
+
+    run = ms.minimize(Chain(), ms.densities.MADE(n=6, width=2), beta=1.0, steps=150, batch=256, samples=4000)
+    exact = -(6 * np.log(2) + 5 * np.log(np.cosh(1.0)))
+    assert -4 * run.F.error < run.F.value - exact < 0.02 * abs(exact)
+    assert run.report(tmp_path / "chain").exists()
+
+
+def test_python_interface_takes_flowjax_distributions(tmp_path):
+    import jax.numpy as jnp
+    from flowjax.distributions import Normal
+
+    class Oscillator(ms.ClassicalSystem):
+        def energy(self, x):
+            return 0.5 * jnp.sum((x - 1) ** 2)
+
+    run = ms.minimize(
+        Oscillator(),
+        Normal(jnp.zeros(2)),
+        beta=2.0,
+        steps=200,
+        batch=64,
+        gradient="pathwise",
+        learning_rate=0.2,
+        samples=2000,
+    )
+    assert abs(run.F.value + 0.5 * 2 * np.log(2 * np.pi / 2.0) / 2) < 1e-3
+
+
+def test_unknown_option_of_the_python_interface_is_named():
+    with pytest.raises(ms.InputError, match="did you mean steps"):
+        ms.minimize(ms.Ising(l=2), stps=3)
+
+
+def test_training_stops_at_the_target_error():
+    run = ms.minimize(ms.Ising(l=2), steps=500, batch=64, samples=1000, anneal=0.0, target_error=1e-2)
+    assert 10 <= len(run.metrics) < 500
