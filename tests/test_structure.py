@@ -16,7 +16,8 @@ LAYERS = [
     {"train", "evaluation"},
     {"checkpoint", "progress"},
     {"run"},
-    {"figures", "report"},
+    {"figures"},
+    {"report"},
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -259,7 +259,7 @@ def _checked(name: str, kind: type) -> Callable[[str], Any]:
                 return {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}[text.lower()]
             return kind(text)
         except (ValueError, KeyError):
-            raise InputError(f"{name} = {text}: must be {words[kind]}") from None
+            raise argparse.ArgumentTypeError(f"{name} = {text}: must be {words[kind]}") from None
 
     return convert
 

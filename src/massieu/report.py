@@ -165,7 +165,7 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
         f"<h1>{html.escape(summary['system'])}</h1><p>{html.escape(parameters)}</p>",
         _table(["", "value", "reference", "z"], results(summary)),
         f"<p class=note>Totals, k_B = 1, energy unit: {html.escape(summary['units']['energy'])}. Errors are one "
-        "standard error in the last digits; z is the difference in combined errors. The variational F is an upper bound, "
+        "standard error in the last digits; z is the difference in combined errors. F is an upper bound, "
         "so a positive z measures the remaining gap; the reweighted values are free of it.</p>",
         _table(["simpler theories", "F", "", ""], approximations) if approximations else "",
         _image("Free energy", images["free_energy"]),

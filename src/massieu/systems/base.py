@@ -40,8 +40,8 @@ def parameter(default: Any, text: str, flag: str | None = None) -> Any:
 
 
 def derived() -> Any:
-    """A field that __post_init__ computes from the parameters."""
-    return eqx.field(init=False, static=True)
+    """A field that __post_init__ computes from the parameters; not an argument to give."""
+    return eqx.field(default=None, repr=False, kw_only=True)
 
 
 class ClassicalSystem(eqx.Module):
