@@ -131,7 +131,7 @@ def _is_natural(params: Any, blocks: int, config: Config) -> bool:
 def _optimiser(config: Config, natural: bool, blocks: int) -> optax.GradientTransformationExtraArgs:
     schedule = optimize.ramp_and_cosine(config.steps)
     if natural:
-        easing = optax.cosine_decay_schedule(1.0, config.steps, 0.1)  # weak directions are let go towards the end
+        easing = optax.cosine_decay_schedule(1.0, config.steps, 0.01)  # weak directions are let go towards the end
         return optimize.natural_gradient(
             config.learning_rate or 0.05, schedule, blocks, config.trust, damping_schedule=easing
         )
