@@ -168,8 +168,8 @@ class EquivariantFlow(AbstractDistribution):
         return positions(self), log_prob, score
 
     def for_evaluation(self) -> EquivariantFlow:
-        """The same flow with four times finer time steps: the error of ln p is then far below the statistical one."""
-        return eqx.tree_at(lambda flow: flow.steps, self, 4 * self.steps)
+        """The same flow with twice finer time steps: the error of ln p is then far below the statistical one."""
+        return eqx.tree_at(lambda flow: flow.steps, self, 2 * self.steps)
 
 
 class _Pairs:

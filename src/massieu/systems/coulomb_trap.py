@@ -89,14 +89,13 @@ class CoulombTrap(ClassicalSystem):
 
     def training_defaults(self) -> dict[str, Any]:
         n = self.n
-        batch = 256 if n <= 8 else max(64, int(256 * (8 / n) ** 1.2))
+        batch = 256 if n <= 8 else max(64, 4 * int(64 * (8 / n) ** 1.2))
         return {
-            "steps": 400,
+            "steps": 250,
             "batch": batch,
             "gradient": "pathwise",
             "learning_rate": 0.05,
             "precision": "float32",
-            "fisher_batch": 64,
             "anneal": 0.0,
             "samples": 10000,
         }
