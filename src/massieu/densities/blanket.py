@@ -88,9 +88,13 @@ class BlanketMADE(AbstractAutoregressive):
     def logits(self, s: Array, condition: Array | None = None) -> Array:
         beta, head = jnp.asarray(condition), self.blocks
         local = jnp.tril(jnp.asarray(self.couplings), -1) @ s + self.field
-        # the field on child l from spins before rank k: couplings of l to ranks < k, contracted with s
-        past = self.couplings[self.children] * (np.arange(len(s)) < np.arange(head)[:, None, None])
-        child_fields = jnp.asarray(past) @ s + self.field[self.children]
+        children, couplings = jnp.asarray(self.children), jnp.asarray(self.couplings)
+
+        def visit(fields: Array, k: Array) -> tuple[Array, Array]:
+            return fields + couplings[k] * s[k], fields[children[k]]
+
+        # running sums, since the fields of all children before all ranks would be a (head, D, n) matrix
+        _, child_fields = jax.lax.scan(visit, jnp.asarray(self.field), jnp.arange(head))
         features = jax.vmap(self._features, in_axes=(0, 0, None, 0))(s[self.parents], child_fields, beta, self._fixed())
         return (2 * beta * local).at[:head].add(jnp.sum(features * self.coefficients, axis=-1))
 

@@ -17,6 +17,7 @@ from massieu.errors import at_least, positive, require
 from massieu.principle import Estimate
 from massieu.systems.base import ClassicalSystem, Reference, derived, parameter, temperature
 
+LIQUID = 10.0  # beta kappa^(1/3) up to which the charges still exchange places freely
 MAX_QUENCHED = 12  # particles up to which samples are quenched to their minima in the evaluation
 
 
@@ -89,6 +90,7 @@ class CoulombTrap(ClassicalSystem):
 
     def training_defaults(self) -> dict[str, Any]:
         n = self.n
+        liquid = LIQUID / self.kappa ** (1 / 3)  # below this temperature the minima separate: come from above
         batch = 256 if n <= 8 else max(64, 4 * int(64 * (8 / n) ** 1.2))
         return {
             "steps": 250,
@@ -96,7 +98,8 @@ class CoulombTrap(ClassicalSystem):
             "gradient": "pathwise",
             "learning_rate": 0.05,
             "precision": "float32",
-            "anneal": 0.0,
+            "anneal": 0.5 if self.beta > liquid else 0.0,
+            "beta_start": liquid,
             "samples": 10000,
         }
 
