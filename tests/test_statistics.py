@@ -29,6 +29,10 @@ def test_mean_error_is_calibrated():
     assert np.std(z) == pytest.approx(1, abs=0.06)
 
 
+def test_samples_that_are_all_alike_still_have_an_error():
+    assert statistics.mean(np.full(1000, 2.5), unit=0.3) == Estimate(2.5, 3e-4)
+
+
 def test_reweighting_recovers_a_normalisation_and_a_mean():
     """p = N(0, 1), target exp(-(x-0.5)^2/2) e^3: ln Z = ln sqrt(2 pi) + 3, mean 0.5."""
     x = np.random.default_rng(2).normal(size=20000)

@@ -39,9 +39,9 @@ def evaluate(system: ClassicalSystem, density: Any, beta: float, samples: int, s
     log_weights = -beta * f
     C = statistics.variance(energy)
     return Evaluation(
-        F=statistics.mean(f),
-        E=statistics.mean(energy),
-        S=statistics.mean(-log_prob),
+        F=statistics.mean(f, unit=1 / beta),
+        E=statistics.mean(energy, unit=1 / beta),
+        S=statistics.mean(-log_prob, unit=1.0),
         C=Estimate(beta**2 * C.value, beta**2 * C.error),
         F_var=float(np.var(f, ddof=1)),
         observables=_observables(observed | {"energy": energy}, log_weights, seed),

@@ -13,11 +13,17 @@ import numpy as np
 from massieu.principle import Estimate
 
 
-def mean(values: np.ndarray) -> Estimate:
-    """Mean of independent samples (M,) and its standard error (nan for a single sample)."""
+def mean(values: np.ndarray, unit: float = 0.0) -> Estimate:
+    """Mean of independent samples (M,) and its standard error (nan for a single sample).
+
+    M samples that are all alike say nothing of what is rarer than 1/M: the error is then unit/M, not zero.
+    """
     values = np.asarray(values, float)
-    error = math.sqrt(values.var(ddof=1) / len(values)) if len(values) > 1 else math.nan
-    return Estimate(float(values.mean()), error)
+    if len(values) < 2:
+        return Estimate(float(values.mean()), math.nan)
+    error = math.sqrt(values.var(ddof=1) / len(values))
+    alike = np.ptp(values) <= 1e-10 * max(1.0, float(np.abs(values[0])))
+    return Estimate(float(values.mean()), unit / len(values) if alike else error)
 
 
 def variance(values: np.ndarray) -> Estimate:
@@ -79,8 +85,8 @@ def log_mean_weight(log_weights: np.ndarray) -> Estimate:
     """ln of the mean weight, an unbiased estimate of Z on the log scale: ln Z when ln w = -beta H - ln p."""
     top = float(np.max(log_weights))
     w = np.exp(log_weights - top)
-    error = math.sqrt(w.var(ddof=1) / len(w)) / w.mean() if len(w) > 1 else math.nan
-    return Estimate(top + math.log(w.mean()), float(error))
+    relative = mean(w / w.mean(), unit=1.0)
+    return Estimate(top + math.log(w.mean()), relative.error)
 
 
 def reweighted_mean(values: np.ndarray, log_weights: np.ndarray) -> Estimate:

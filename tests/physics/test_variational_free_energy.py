@@ -66,7 +66,7 @@ def test_observables_are_unbiased_where_the_density_is_not():
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_two_charges_reach_the_quadrature(dim):
-    run = ms.minimize(ms.CoulombTrap(n=2, dim=dim, beta=5.0), steps=60, batch=128, samples=4000, reference=False)
+    run = ms.minimize(ms.CoulombTrap(n=2, dim=dim, beta=5.0), steps=120, batch=64, samples=4000, reference=False)
     exact = trap_quadrature(2, dim, 5.0)
     _never_below(run, exact.F)
     _close(run.F, exact.F, 0.02)
