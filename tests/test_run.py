@@ -254,6 +254,14 @@ def test_every_preset_runs_two_steps(system, tmp_path):
     assert _summary(tmp_path / "r")["reference"] is None
 
 
+@pytest.mark.parametrize("parameters", [["--shape", "1x1"], ["--shape", "1x5", "--j", "0", "--h", "0.5"]])
+def test_uncoupled_spins_are_exact_from_the_start(parameters, tmp_path):
+    options = ["--steps", "2", "--batch", "16", "--samples", "1000", "--out", str(tmp_path / "r")]
+    assert main(["run", "ising", *parameters, *options]) == 0
+    summary = _summary(tmp_path / "r")
+    np.testing.assert_allclose(summary["F"]["value"], summary["reference"]["F"]["value"], rtol=1e-9)
+
+
 def test_python_interface_takes_a_hamiltonian_and_a_density_of_the_users_own(tmp_path):
     class Chain(ms.ClassicalSystem):
         def energy(self, s):

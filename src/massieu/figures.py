@@ -53,8 +53,12 @@ def spread(rows: list[Row], summary: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     axes = figure.add_subplot()
     steps = [row["step"] for row in rows]
-    axes.semilogy(steps, [row["F_var"] * row["beta"] ** 2 for row in rows], lw=0.8, label=r"$\beta^2$ Var$(F_{loc})$")
-    axes.semilogy(steps, [row["grad_var"] for row in rows], lw=0.8, label="variance of the gradient (all parameters)")
+    curves = {
+        r"$\beta^2$ Var$(F_{loc})$": [row["F_var"] * row["beta"] ** 2 for row in rows],
+        "variance of the gradient (all parameters)": [row["grad_var"] for row in rows],
+    }
+    for label, values in curves.items():
+        axes.semilogy(steps, np.maximum(values, 1e-30), lw=0.8, label=label)  # zero for an exact density
     axes.set(xlabel="step")
     axes.legend(fontsize=8)
     return figure

@@ -57,7 +57,8 @@ class BlanketMADE(AbstractAutoregressive):
         self.shape, self.cond_shape = (n,), ()
         self.order = elimination_order(couplings)
         self.couplings, self.field = np.asarray(couplings, float)[np.ix_(self.order, self.order)], field[self.order]
-        head = next(k for k in range(n) if not np.any(self.couplings[k:, k:]))
+        # at least one, so that uncoupled spins need no case of their own
+        head = max(1, next(k for k in range(n) if not np.any(self.couplings[k:, k:])))
         later = [k + 1 + np.flatnonzero(self.couplings[k, k + 1 :]) for k in range(head)]
         self.parents, self.mask = _padded(markov_blankets(self.couplings)[:head])
         self.children, real = _padded(later)
