@@ -9,14 +9,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 LAYERS = [
-    {"errors", "version", "principle", "geometry"},
-    {"statistics", "exact", "optimize"},
-    {"densities", "sampling", "config"},
+    {"errors", "version", "principle", "geometry", "units", "linear_algebra"},
+    {"statistics", "exact", "optimize", "physics"},
+    {"densities", "sampling", "config", "states"},
     {"systems"},
     {"train", "evaluation"},
+    {"train_quantum"},
+    {"evaluation_quantum"},
     {"checkpoint", "progress"},
     {"run"},
-    {"figures"},
+    {"figures", "figures_quantum"},
     {"report"},
     {"cli"},
 ]

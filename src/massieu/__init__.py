@@ -4,18 +4,20 @@ from massieu import densities, systems
 from massieu.errors import InputError, RunError
 from massieu.principle import Estimate
 from massieu.run import Run, minimize
-from massieu.systems import SK, ClassicalSystem, CoulombTrap, Hopfield, Ising, PairwiseSpins
+from massieu.systems import SK, ClassicalSystem, CoulombTrap, ElectronGas, Hopfield, Ising, PairwiseSpins, QuantumSystem
 from massieu.version import __version__
 
 __all__ = [
     "SK",
     "ClassicalSystem",
     "CoulombTrap",
+    "ElectronGas",
     "Estimate",
     "Hopfield",
     "InputError",
     "Ising",
     "PairwiseSpins",
+    "QuantumSystem",
     "Run",
     "RunError",
     "__version__",

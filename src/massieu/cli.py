@@ -21,7 +21,7 @@ import yaml
 
 from massieu.config import Config
 from massieu.errors import InputError, RunError, did_you_mean
-from massieu.systems import SYSTEMS, ClassicalSystem
+from massieu.systems import SYSTEMS, System
 from massieu.version import __version__
 
 COMMANDS = {
@@ -210,7 +210,7 @@ def _finish(run: Any, folder: Path) -> None:
 # ---- arguments from dataclasses
 
 
-def _system(arguments: list[str], command: str) -> tuple[type[ClassicalSystem], list[str]]:
+def _system(arguments: list[str], command: str) -> tuple[type[System], list[str]]:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: massieu {command} SYSTEM [--param value ...]\n\nsystems: {', '.join(SYSTEMS)}")
         raise SystemExit(0 if arguments else 2)
@@ -221,7 +221,7 @@ def _system(arguments: list[str], command: str) -> tuple[type[ClassicalSystem], 
     return kind, arguments[1:]
 
 
-def _system_parser(kind: type[ClassicalSystem], command: str) -> Parser:
+def _system_parser(kind: type[System], command: str) -> Parser:
     parser = Parser(prog=f"massieu {command} {kind.name}", description=kind.summary, allow_abbrev=False)
     group = parser.add_argument_group("system")
     hints = typing.get_type_hints(kind)
@@ -230,7 +230,7 @@ def _system_parser(kind: type[ClassicalSystem], command: str) -> Parser:
     return parser
 
 
-def _parameters(kind: type[ClassicalSystem]) -> dict[str, dataclasses.Field]:
+def _parameters(kind: type[System]) -> dict[str, dataclasses.Field]:
     return {f.metadata["flag"] or f.name: f for f in dataclasses.fields(kind) if "help" in f.metadata}
 
 
@@ -264,7 +264,7 @@ def _checked(name: str, kind: type) -> Callable[[str], Any]:
     return convert
 
 
-def _make(kind: type[ClassicalSystem], values: dict[str, Any]) -> ClassicalSystem:
+def _make(kind: type[System], values: dict[str, Any]) -> System:
     given = {field.name: values[flag] for flag, field in _parameters(kind).items() if values[flag] is not None}
     return kind(**given)
 

@@ -40,6 +40,11 @@ class Config:
     beta_start: float | None = option(None, "beta at the first step when annealing (default: a tenth of beta)")
     target_error: float = option(0.0, "stop training once beta Var(F_loc) / 2 < target_error |F|; 0: never")
     precision: str = option("float64", "precision of the training, float64 or float32; evaluation is float64")
+    attention: int = option(0, "quantum: attention layers of p(K) on top of shells and pairs")
+    method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto")
+    sampler: str = option("direct", "positions of quantum particles: direct (independent), mala or metropolis chains")
+    clip_energy: float = option(5.0, "quantum: energies further from the median are moved to this many deviations")
+    accumulate: int = option(1, "quantum: batches drawn for one update")
     checkpoint_every: int = option(25, "steps between checkpoints")
     samples: int = option(20000, "samples of the final evaluation")
     reference: bool = option(True, "compute the exact or independent values to compare with")
@@ -51,6 +56,10 @@ class Config:
         one_of("density", self.density, DENSITIES)
         one_of("gradient", self.gradient, ("score", "pathwise", "pathwise-total"))
         one_of("optimiser", self.optimiser, ("auto", "natural", "adam"))
+        one_of("method", self.method, ("auto", "sr", "minsr", "spring"))
+        one_of("sampler", self.sampler, ("direct", "mala", "metropolis"))
+        at_least("accumulate", self.accumulate, 1)
+        at_least("attention", self.attention, 0)
         one_of("precision", self.precision, ("float32", "float64"))
         for name in ("width", "depth", "fisher_batch"):
             if getattr(self, name) is not None:
@@ -58,7 +67,7 @@ class Config:
         for name in ("learning_rate", "beta_start"):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))
-        for name in ("trust", "clip", "clip_force"):
+        for name in ("trust", "clip", "clip_force", "clip_energy"):
             positive(name, getattr(self, name))
         require(0 <= self.anneal <= 1, "anneal", self.anneal, "between 0 and 1")
         ok = math.isfinite(self.target_error) and self.target_error >= 0

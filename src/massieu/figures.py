@@ -54,14 +54,21 @@ def spread(rows: list[Row], summary: dict[str, Any]) -> Figure:
     axes = figure.add_subplot()
     steps = [row["step"] for row in rows]
     curves = {
-        r"$\beta^2$ Var$(F_{loc})$": [row["F_var"] * row["beta"] ** 2 for row in rows],
-        "variance of the gradient (all parameters)": [row["grad_var"] for row in rows],
+        r"$\beta^2$ Var$(F_{loc})$": [
+            row["F_var"] * (row["beta"] ** 2 if np.isfinite(row["beta"]) else 1.0) for row in rows
+        ],
     }
+    if "grad_var" in rows[0]:
+        curves["variance of the gradient (all parameters)"] = [row["grad_var"] for row in rows]
     for label, values in curves.items():
         axes.semilogy(steps, np.maximum(values, 1e-30), lw=0.8, label=label)  # zero for an exact density
     axes.set(xlabel="step")
     axes.legend(fontsize=8)
     return figure
+
+
+def _scale(beta: float) -> float:
+    return beta if np.isfinite(beta) else 1.0  # the ground state: Var(E_loc) itself
 
 
 def samples(system: ClassicalSystem, x: np.ndarray) -> Figure:

@@ -1,10 +1,57 @@
-"""Where degrees of freedom live: lattice graphs (and, for particles, free space and the torus)."""
+"""Where degrees of freedom live: lattice graphs, and the periodic box of side 1 with its plane waves."""
 
 from __future__ import annotations
 
 import heapq
+import itertools
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+
+
+def integer_vectors(dim: int, radius: float, centre: np.ndarray | float = 0.0) -> np.ndarray:
+    """All integer vectors n (V, dim) with |n + centre| <= radius, by rising length."""
+    reach = int(radius + np.max(np.abs(centre))) + 1
+    grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=dim)))
+    length2 = np.sum((grid + centre) ** 2, axis=1)
+    kept = length2 <= radius**2 * (1 + 1e-12) + 1e-12
+    return grid[kept][np.lexsort((*grid[kept].T, np.round(length2[kept], 9)))]
+
+
+def half_space(vectors: np.ndarray) -> np.ndarray:
+    """One of each pair +-n of the vectors (V, dim), without the origin: the first non-zero component is positive."""
+    first = np.argmax(vectors != 0, axis=1)
+    return vectors[np.take_along_axis(vectors, first[:, None], 1)[:, 0] > 0]
+
+
+def point_group(dim: int) -> np.ndarray:
+    """The symmetry operations of the square or cube, (2^dim dim!, dim, dim) signed permutation matrices."""
+    signs = itertools.product((1, -1), repeat=dim)
+    axes = list(itertools.permutations(range(dim)))
+    return np.array([np.diag(sign) @ np.eye(dim, dtype=int)[list(order)] for sign in signs for order in axes])
+
+
+def plane_waves(x: Array, vectors: np.ndarray) -> Array:
+    """exp(2 pi i v.x) for x (n, dim) in units of the box and integer vectors (V, dim): (n, V).
+
+    Powers of one exponential per coordinate: n dim exponentials in all.
+    """
+    reach = int(np.abs(vectors).max()) if len(vectors) else 0
+    unit = jnp.exp(2j * jnp.pi * x)
+    powers = [jnp.ones_like(unit)]
+    for _ in range(reach):
+        powers.append(powers[-1] * unit)
+    table = jnp.stack([p.conj() for p in powers[:0:-1]] + powers)  # (2 reach + 1, n, dim)
+    out = table[vectors[:, 0] + reach, :, 0]
+    for axis in range(1, vectors.shape[1]):
+        out = out * table[vectors[:, axis] + reach, :, axis]
+    return out.T
+
+
+def minimum_image(r: Array) -> Array:
+    """Separations in units of the box, each component in [-1/2, 1/2]."""
+    return r - jnp.round(r)
 
 
 def lattice_couplings(shape: tuple[int, ...], j: float = 1.0, periodic: bool = True) -> np.ndarray:

@@ -99,3 +99,79 @@ def _unflat(theta: Array, like: Any, blocks: int) -> Any:
     ends = np.cumsum([leaf.size // blocks for leaf in leaves])[:-1]
     parts = jnp.split(theta, ends, axis=-1)
     return jax.tree.unflatten(treedef, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
+
+
+class ReconfigurationState(NamedTuple):
+    """Running Fisher matrix (P, P) and gradient (P,) (SR), or the last direction and running scales (P,) (SPRING)."""
+
+    fisher: Array
+    direction: Array
+    scale: Array
+    updates: Array
+
+
+SMALL_FISHER = 1200  # parameters up to which the running Fisher matrix is the better choice
+
+
+def stochastic_reconfiguration(
+    learning_rate: float,
+    schedule: optax.Schedule,
+    method: str = "auto",
+    trust: float = 0.05,
+    damping: float = 0.02,
+    floor: float = 1e-3,
+    memory: float = 0.97,
+    momentum: float = 0.9,
+) -> optax.GradientTransformationExtraArgs:
+    """Natural gradient as a regression: the step is -lr times the ridge fit of the residual on the scores.
+
+    `update(grads, state, params, scores=.., residual=..)`: scores are d ln p or Re, Im of d ln Psi (leading axis R,
+    mean zero over samples), residual (R,) the local free energy less its mean; grads give the shape.  With S = O^T O/R
+
+        sr       S and O^T r/R as running means, dense solve; for few parameters
+        minsr    the same step from the R x R matrix O O^T (Chen and Heyl, Nature Physics 20, 1476 (2024))
+        spring   minsr that keeps `momentum` of the last step where the samples do not contradict it
+                 (Goldshlager, Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024))
+
+    "auto" is sr for up to SMALL_FISHER parameters, else spring.  Steps longer than `trust` (root mean square of O step)
+    are shortened to it.
+    """
+
+    def chosen(size: int) -> str:
+        return method if method != "auto" else ("sr" if size <= SMALL_FISHER else "spring")
+
+    def init(params: Any) -> ReconfigurationState:
+        size = sum(leaf.size for leaf in jax.tree.leaves(params))
+        side = size if chosen(size) == "sr" else 0
+        return ReconfigurationState(jnp.zeros((side, side)), jnp.zeros(size), jnp.zeros(size), jnp.zeros((), jnp.int32))
+
+    def update(grads: Any, state: ReconfigurationState, params: Any = None, *, scores: Any, residual: Array, **_: Any):
+        o = _flat(scores, 1, 1)[:, 0]
+        count = state.updates + 1
+        kind = chosen(o.shape[1])
+        if kind == "sr":
+            fisher = memory * state.fisher + (1 - memory) * (o.T @ o) / len(o)
+            kept = momentum * state.direction + (1 - momentum) * (residual @ o) / len(o)
+            metric = fisher / (1 - memory**count)
+            step = _solve(metric[None], kept[None] / (1 - momentum**count), damping, floor)[0]
+            new = ReconfigurationState(fisher, kept, state.scale, count)
+        else:
+            scale = memory * state.scale + (1 - memory) * jnp.mean(o**2, axis=0)
+            size = jnp.sqrt(scale / (1 - memory**count))
+            size = size + floor * jnp.sqrt(jnp.mean(size**2)) + 1e-30
+            kept = momentum * state.direction if kind == "spring" else jnp.zeros_like(state.direction)
+            step = kept + _sample_space(o / size, residual - o @ kept, damping) / size
+            new = ReconfigurationState(state.fisher, step, scale, count)
+        length = jnp.sqrt(jnp.mean((o @ step) ** 2))
+        rate = schedule(state.updates) * jnp.minimum(learning_rate, trust / jnp.maximum(length, 1e-30))
+        return _unflat(-rate * step[None], grads, 1), new
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _sample_space(o: Array, residual: Array, damping: float) -> Array:
+    """O^T (O O^T + damping mean diag)^-1 residual."""
+    gram = o @ o.T
+    ridge = damping * jnp.mean(jnp.diagonal(gram)) + 1e-30
+    factor = jax.scipy.linalg.cho_factor(gram + ridge * jnp.eye(len(gram)))
+    return o.T @ jax.scipy.linalg.cho_solve(factor, residual)

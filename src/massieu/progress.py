@@ -63,7 +63,10 @@ class Lines:
         left = f"{(steps - step) / rate:.0f} s left" if rate > 0 else "compiling"
         reference = f"  reference {self.reference.value:.6g}" if self.reference else ""
         F = Estimate(row["F"], row["F_error"])
-        return f"beta {row['beta']:.4g}  F {F}{reference}  ESS {row['ess']:.3f}  {rate:.2f} steps/s  {left}"
+        measure = (
+            f"ESS {row['ess']:.3f}" if "ess" in row else f"Var {row['F_var']:.3g}  acceptance {row['acceptance']:.2f}"
+        )
+        return f"beta {row['beta']:.4g}  F {F}{reference}  {measure}  {rate:.2f} steps/s  {left}"
 
     def _live(self, step: int, steps: int, text: str) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

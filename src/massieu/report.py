@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from massieu import figures
+from massieu import figures, figures_quantum
 from massieu.checkpoint import write_atomically
 from massieu.errors import InputError
 from massieu.principle import Estimate
 from massieu.run import read_config, read_metrics, read_summary
 from massieu.statistics import z_score
-from massieu.systems.base import ClassicalSystem
+from massieu.systems import ClassicalSystem, ElectronGas, System
 
+SHOWN_ABOVE = ("free_energy", "variance")
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;text-align:left}
 img{max-width:100%}h1,h2{font-weight:600}code,pre{background:#f4f4f4;padding:.1em .3em}pre{padding:.8em;overflow:auto}
@@ -37,7 +38,9 @@ def write_report(folder: Path) -> Path:
     known = json.loads((folder / "reference.json").read_text()) or {}
     drawn = {"free_energy": figures.free_energy(rows, summary, known), "variance": figures.spread(rows, summary)}
     system = _system_of(folder)
-    if system is not None:
+    if isinstance(system, ElectronGas):
+        drawn |= _of_electrons(system, rows, summary, known)
+    elif isinstance(system, ClassicalSystem):
         drawn["samples"] = figures.samples(system, x)
     images = {name: _png(figure) for name, figure in drawn.items()}
     (folder / "figures").mkdir(exist_ok=True)
@@ -48,7 +51,19 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _system_of(folder: Path) -> ClassicalSystem | None:
+def _of_electrons(
+    system: ElectronGas, rows: list[dict[str, float]], summary: dict[str, Any], known: dict[str, Any]
+) -> dict[str, Figure]:
+    observables = summary["observables"]
+    return {
+        "energies": figures_quantum.energies(rows, summary, known.get("ideal", {})),
+        "pair_correlation": figures_quantum.pair_correlation(system, observables),
+        "occupations": figures_quantum.occupations(system, observables),
+        "health": figures_quantum.health(rows),
+    }
+
+
+def _system_of(folder: Path) -> System | None:
     """The system, where the library can rebuild it (not for a Hamiltonian of the user's own)."""
     try:
         return read_config(folder)[0]
@@ -96,7 +111,11 @@ def quality(summary: dict[str, Any]) -> list[list[str]]:
         gap = summary["F"]["value"] - importance["F"]["value"]
         error = math.hypot(summary["F"]["error"], importance["F"]["error"])
         rows.append(["gap F - F(reweighted)", str(Estimate(gap, error))])
-    mcmc = summary["observables"].get("mcmc")
+    observables = summary["observables"]
+    for name in ("fraction_not_bijective", "least_pivot", "energy_spread_within_states", "occupation_sets"):
+        if name in observables:
+            rows.append([name.replace("_", " "), f"{observables[name]:.4g}"])
+    mcmc = observables.get("mcmc")
     if mcmc:
         rows.append(["acceptance of neural proposals", f"{mcmc['acceptance']:.4f}"])
     return rows
@@ -106,9 +125,20 @@ def observable_rows(summary: dict[str, Any]) -> list[list[str]]:
     """Rows (name, unbiased by Metropolis, variational density) of every observable."""
     rows = []
     for name, entry in summary["observables"].items():
-        if "value" in entry:
-            rows.append([name, _text(entry), _text(entry["model"])])
+        if isinstance(entry, dict) and "value" in entry:
+            if "model" in entry:
+                rows.append([name, _text(entry), _text(entry["model"])])
+            elif not isinstance(entry["value"], list):
+                rows.append([name.replace("_", " "), _text(entry)])
     return rows
+
+
+def observable_head(summary: dict[str, Any]) -> list[str]:
+    """What the columns of `observable_rows` are."""
+    chains = "mcmc" in summary["observables"]
+    return (
+        ["observable", "unbiased (Metropolis, neural proposals)", "variational"] if chains else ["observable", "value"]
+    )
 
 
 def _text(entry: dict[str, Any]) -> str:
@@ -123,18 +153,19 @@ def results_table(summary: dict[str, Any]) -> str:
     known = summary.get("reference") or {}
     method = f"reference: {known['F']['method']}" if "F" in known else "no reference"
     table = _columns([["", "value", "reference", "z"], *results(summary)])
-    observed = _columns([["observable", "unbiased (MCMC)", "variational"], *observable_rows(summary)])
+    observed = _columns([observable_head(summary), *observable_rows(summary)])
     return "\n\n".join([table, _columns(quality(summary)), observed, method])
 
 
-def reference_table(system: ClassicalSystem, known: dict[str, Any]) -> str:
+def reference_table(system: System, known: dict[str, Any]) -> str:
     """`massieu reference` as text: exact values, then simpler theories."""
     rows = [["", "total", "per site", "method"]]
     for name in ("F", "E", "S", "C", "lnZ"):
         if name in known:
             rows.append([name, *_per_site(known[name], system.size), known[name]["method"]])
     if "ideal" in known:
-        rows.append(["F ideal", *_per_site(known["ideal"]["F"], system.size), "no interaction"])
+        for name, entry in known["ideal"].items():
+            rows.append([f"{name} ideal", *_per_site(entry, system.size), entry["method"]])
     for name, entry in known.get("approximations", {}).items():
         note = "; ".join(filter(None, [entry["kind"], entry["note"]]))
         values = _per_site(entry["F"], system.size) if entry["F"] else ["did not converge", ""]
@@ -166,14 +197,19 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
         _table(["", "value", "reference", "z"], results(summary)),
         f"<p class=note>Totals, k_B = 1, energy unit: {html.escape(summary['units']['energy'])}. Errors are one "
         "standard error in the last digits; z is the difference in combined errors. F is an upper bound, "
-        "so a positive z measures the remaining gap; the reweighted values are free of it.</p>",
+        "so a positive z measures the remaining gap"
+        + ("; the reweighted values are free of it.</p>" if summary.get("importance") else ".</p>"),
+        _table(["canonical ideal gas", ""], [[k, _text(e)] for k, e in known.get("ideal", {}).items()]),
         _table(["simpler theories", "F", "", ""], approximations) if approximations else "",
         _image("Free energy", images["free_energy"]),
         "<h2>How good is the density?</h2>" + _table(["", ""], quality(summary)),
         _image("", images["variance"]),
-        "<h2>Observables</h2>"
-        + _table(["", "unbiased (Metropolis with neural proposals)", "variational density"], observable_rows(summary)),
-        _image("Samples", images["samples"]) if "samples" in images else "",
+        "<h2>Observables</h2>" + _table(observable_head(summary), observable_rows(summary)),
+        *(
+            _image(name.replace("_", " ").capitalize(), data)
+            for name, data in images.items()
+            if name not in SHOWN_ABOVE
+        ),
         f"<p class=note>{summary['steps']} steps, {summary['seconds']:.0f} s, seed {summary['seed']}, "
         f"massieu {html.escape(summary['version'])}</p>",
     ]

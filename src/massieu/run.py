@@ -24,11 +24,14 @@ from massieu import checkpoint
 from massieu.config import Config
 from massieu.errors import InputError, RunError, did_you_mean, positive
 from massieu.evaluation import Evaluation, evaluate
+from massieu.evaluation_quantum import evaluate_quantum
+from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
 from massieu.progress import Progress, Silent
-from massieu.systems import SYSTEMS
-from massieu.systems.base import ClassicalSystem, PairwiseSpins, Reference
+from massieu.systems import SYSTEMS, QuantumSystem, System
+from massieu.systems.base import PairwiseSpins, Reference
 from massieu.train import Problem, TrainState, problem
+from massieu.train_quantum import problem as quantum_problem
 from massieu.version import __version__
 
 SCHEMA = 1
@@ -41,7 +44,7 @@ Row = dict[str, float]
 class Run:
     """The outcome: F, E, S, C with errors (totals), the trained density, and everything a report needs."""
 
-    system: ClassicalSystem
+    system: System
     beta: float
     config: Config
     density: Any
@@ -68,10 +71,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The stable schema of summary.json."""
         best = self.reference.best if self.reference else None
-        known = None
-        if best is not None:
-            pairs = {"F": best.F, "E": best.E, "S": best.S, "C": best.C, "lnZ": best.lnZ}
-            known = {k: v.as_dict() | {"method": best.method} for k, v in pairs.items() if v is not None}
+        known = None if best is None else _known(best)
         r = self.result
         return {
             **identity(self.system, self.beta),
@@ -86,7 +86,7 @@ class Run:
             "F_var": r.F_var,
             "observables": r.observables,
             "reference": known,
-            "importance": r.importance,
+            "importance": r.importance or None,
             "steps": int(self.metrics[-1]["step"]) + 1,
             "seconds": round(self.seconds, 3),
             "seed": self.config.seed,
@@ -106,7 +106,7 @@ class Run:
 
 
 def minimize(
-    system: ClassicalSystem,
+    system: System,
     density: Any = None,
     *,
     beta: float | None = None,
@@ -124,7 +124,8 @@ def minimize(
     beta = getattr(system, "beta", None) if beta is None else beta
     if beta is None:
         raise InputError("beta = None: must be given, the system has no temperature of its own")
-    positive("beta", beta)
+    if beta != math.inf or not isinstance(system, QuantumSystem):
+        positive("beta", beta)
     if isinstance(density, str):
         density, options = None, options | {"density": density}
     config = configure(system, **options)
@@ -134,7 +135,7 @@ def minimize(
         return _train_and_evaluate(system, density, beta, config, folder, progress or Silent())
 
 
-def configure(system: ClassicalSystem, **options: Any) -> Config:
+def configure(system: System, **options: Any) -> Config:
     """The configuration: general defaults, then the system's, then the user's options; InputError for unknown names."""
     known = [field.name for field in dataclasses.fields(Config)]
     for name in options:
@@ -143,8 +144,10 @@ def configure(system: ClassicalSystem, **options: Any) -> Config:
     return Config(**{**system.training_defaults(), **options})
 
 
-def make_density(system: ClassicalSystem, config: Config) -> Any:
-    """The density that the configuration names, with its sizes where given."""
+def make_density(system: System, config: Config) -> Any:
+    """The density (matrix) that the configuration names, with its sizes where given."""
+    if isinstance(system, QuantumSystem):
+        return system.default_ansatz(config)
     from massieu import densities
 
     kind, key = config.density, jax.random.key(config.seed)
@@ -170,12 +173,13 @@ def make_density(system: ClassicalSystem, config: Config) -> Any:
     return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
 
 
-def identity(system: ClassicalSystem, beta: float) -> dict[str, Any]:
+def identity(system: System, beta: float) -> dict[str, Any]:
     """What a checkpoint must agree on to be continued."""
-    return {"system": system.name, "parameters": system.parameters() | {"beta": beta}}
+    own = {} if isinstance(system, QuantumSystem) else {"beta": beta}
+    return {"system": system.name, "parameters": system.parameters() | own}
 
 
-def prepare(folder: Path, system: ClassicalSystem, beta: float, config: Config) -> Path:
+def prepare(folder: Path, system: System, beta: float, config: Config) -> Path:
     """Make a new run directory with config.yaml; InputError if it is there and not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"out = {folder}: must be a new or empty directory (massieu resume continues a run)")
@@ -199,7 +203,7 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
         return None
     with jax.enable_x64(True):
         density = make_density(system, config)
-        training = problem(system, density, beta, config)
+        training = start_problem(system, density, beta, config)
         state, meta, damaged = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
         for name in damaged:
             progress.say(f"{name} cannot be read (truncated?); continuing from the one before")
@@ -210,7 +214,7 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
         )
 
 
-def read_config(folder: Path) -> tuple[ClassicalSystem, float, Config]:
+def read_config(folder: Path) -> tuple[System, float, Config]:
     """System, beta and configuration of a run directory; InputError if it is none."""
     try:
         content = yaml.safe_load((folder / "config.yaml").read_text())
@@ -218,14 +222,16 @@ def read_config(folder: Path) -> tuple[ClassicalSystem, float, Config]:
         kind = SYSTEMS.get(content["system"])
         if kind is None:
             raise InputError(f"{folder}: a run of {content['system']}, which only the script that made it can continue")
-        return make_system(kind, parameters), float(parameters["beta"]), Config(**content["config"])
+        system = make_system(kind, parameters)
+        beta = system.beta if isinstance(system, QuantumSystem) else float(parameters["beta"])
+        return system, beta, Config(**content["config"])
     except OSError:
         raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None
     except (KeyError, TypeError, AttributeError, yaml.YAMLError):
         raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged") from None
 
 
-def make_system(kind: type[ClassicalSystem], parameters: dict[str, Any]) -> ClassicalSystem:
+def make_system(kind: type[System], parameters: dict[str, Any]) -> System:
     """A system from its parameters under their public names."""
     names = {(f.metadata["flag"] or f.name): f.name for f in dataclasses.fields(kind) if "help" in f.metadata}
     return kind(**{names[name]: value for name, value in parameters.items()})
@@ -238,13 +244,15 @@ def _train_and_evaluate(system, density, beta, config, folder, progress, resumed
         progress.say(f"reference F {reference.best.F}  ({reference.best.method})")
         if hasattr(progress, "reference"):
             progress.reference = reference.best.F
+    for note in system.notes():
+        progress.say(note)
     training, state, rows, meta = resumed or _start(system, density, beta, config)
     spent = rows[-1]["seconds"] if rows else 0.0
     state = _train(training, state, rows, meta, system, beta, config, folder, progress)
     progress.close()
     progress.say(f"evaluating {config.samples} samples with frozen parameters")
     trained = training.density(state)
-    result = evaluate(system, trained, beta, config.samples, config.seed + EVALUATION_SEED)
+    result = final_evaluation(system, trained, beta, config)
     seconds = spent + time.monotonic() - began
     run = Run(system, beta, config, trained, rows, result, reference, seconds)
     if folder is not None:
@@ -252,8 +260,23 @@ def _train_and_evaluate(system, density, beta, config, folder, progress, resumed
     return run
 
 
+def start_problem(system: System, density: Any, beta: float, config: Config) -> Problem:
+    """The training problem of a classical density or of a density matrix."""
+    if isinstance(system, QuantumSystem):
+        return quantum_problem(system, density, beta, config)
+    return problem(system, density, beta, config)
+
+
+def final_evaluation(system: System, density: Any, beta: float, config: Config) -> Evaluation:
+    """Averages with frozen parameters and random numbers of their own."""
+    seed = config.seed + EVALUATION_SEED
+    if isinstance(system, QuantumSystem):
+        return evaluate_quantum(system, density, beta, config.samples, seed)
+    return evaluate(system, density, beta, config.samples, seed)
+
+
 def _start(system, density, beta, config) -> tuple[Problem, TrainState, list[Row], dict[str, Any]]:
-    training = problem(system, density, beta, config)
+    training = start_problem(system, density, beta, config)
     return training, training.start, [], {"best_F": math.inf}
 
 
@@ -341,23 +364,29 @@ def save_results(folder: Path, run: Run) -> None:
         raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
 
 
-def reference_dict(system: ClassicalSystem, reference: Reference | None) -> dict[str, Any] | None:
+def reference_dict(system: System, reference: Reference | None) -> dict[str, Any] | None:
     """The form of `massieu reference --json`: totals, each with value, error and method."""
     if reference is None:
         return None
     out: dict[str, Any] = {}
-    best = reference.best
-    if best is not None:
-        for name in ("F", "E", "S", "C", "lnZ"):
-            if (estimate := getattr(best, name)) is not None:
-                out[name] = estimate.as_dict() | {"method": best.method}
+    if reference.best is not None:
+        out |= _known(reference.best)
     if reference.ideal is not None:
-        out["ideal"] = {"F": reference.ideal.as_dict()}
+        out["ideal"] = _known(reference.ideal)
     out["approximations"] = {
         name: {"F": a.F.as_dict() if math.isfinite(a.F.value) else None, "kind": a.kind, "note": a.note}
         for name, a in reference.approximations.items()
     }
     return out | {"units": system.units}
+
+
+def _known(values: Thermodynamics) -> dict[str, Any]:
+    found = {name: getattr(values, name) for name in ("F", "E", "S", "C", "lnZ")}
+    return {
+        name: e.as_dict() | {"method": values.method}
+        for name, e in found.items()
+        if e is not None and math.isfinite(e.value)
+    }
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
@@ -416,11 +445,11 @@ def evaluate_folder(folder: Path, samples: int | None, progress: Progress) -> Ru
     if samples is not None:
         config = dataclasses.replace(config, samples=samples)
     with jax.enable_x64(True):
-        training = problem(system, make_density(system, config), beta, config)
+        training = start_problem(system, make_density(system, config), beta, config)
         state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
         rows = [row for row in read_metrics(folder) if row["step"] < int(state.step)]
         progress.say(f"evaluating {config.samples} samples of step {int(state.step)}")
         density = training.density(state)
-        result = evaluate(system, density, beta, config.samples, config.seed + EVALUATION_SEED)
+        result = final_evaluation(system, density, beta, config)
         reference = system.reference(config.seed) if config.reference else None
     return Run(system, beta, config, density, rows, result, reference, rows[-1]["seconds"])

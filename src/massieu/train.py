@@ -48,11 +48,12 @@ class Problem(NamedTuple):
     step: Step
     start: TrainState
     static: Any
+    combine: Callable[[Any], Any] | None = None
 
     def density(self, state: TrainState) -> Any:
-        """The density with the parameters of a state, in float64."""
+        """The density (matrix) with the parameters of a state, in float64."""
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), state.params)
-        return eqx.combine(wide, self.static)
+        return eqx.combine(wide, self.static) if self.combine is None else self.combine(wide)
 
 
 def beta_schedule(beta: float, config: Config) -> Callable[[Array], Array]:

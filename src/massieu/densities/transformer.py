@@ -28,14 +28,14 @@ class Layer(eqx.Module):
 
     def heads_of(self, x: Array) -> Array:
         """Query, key and value (3, heads, width / heads) of one token x (width,)."""
-        return self.qkv @ _normalise(x)
+        return self.qkv @ normalise(x)
 
     def attend(self, x: Array, query: Array, keys: Array, values: Array, seen: Array) -> Array:
         """Add to one token what it reads from the seen tokens (keys, values: (n, heads, width / heads))."""
         score = jnp.einsum("hd,nhd->hn", query, keys) / np.sqrt(query.shape[-1])
         weight = jax.nn.softmax(jnp.where(seen, score, -jnp.inf), axis=-1)
         x = x + self.mix @ jnp.einsum("hn,nhd->hd", weight, values).reshape(-1)
-        return x + self.down @ jax.nn.gelu(self.up @ _normalise(x))
+        return x + self.down @ jax.nn.gelu(self.up @ normalise(x))
 
 
 class CausalTransformer(AbstractAutoregressive):
@@ -64,7 +64,7 @@ class CausalTransformer(AbstractAutoregressive):
         for layer in self.layers:
             query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(x), 1, 0)
             x = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(x, query, keys, values, causal)
-        return jnp.sum(self.readout * jax.vmap(_normalise)(x), axis=-1) + self.bias
+        return jnp.sum(self.readout * jax.vmap(normalise)(x), axis=-1) + self.bias
 
     def start(self, condition: Array | None = None) -> list[tuple[Array, Array]]:
         empty = [jnp.zeros((self.shape[0], *layer.qkv.shape[1:3]), layer.qkv.dtype) for layer in self.layers]
@@ -79,9 +79,9 @@ class CausalTransformer(AbstractAutoregressive):
             keys, values = keys.at[k].set(key), values.at[k].set(value)
             x = layer.attend(x, query, keys, values, seen)
             new.append((keys, values))
-        return new, self.readout[k] @ _normalise(x) + self.bias[k]
+        return new, self.readout[k] @ normalise(x) + self.bias[k]
 
 
-def _normalise(x: Array) -> Array:
+def normalise(x: Array) -> Array:
     """Root-mean-square normalisation of a token."""
     return x * jax.lax.rsqrt(jnp.mean(x**2) + 1e-6)

@@ -2,11 +2,16 @@
 
 from massieu.systems.base import Approximation, ClassicalSystem, PairwiseSpins, Reference
 from massieu.systems.coulomb_trap import CoulombTrap
+from massieu.systems.electron_gas import ElectronGas
 from massieu.systems.hopfield import Hopfield
 from massieu.systems.ising import Ising
+from massieu.systems.quantum import QuantumSystem
 from massieu.systems.sk import SK
 
-SYSTEMS: dict[str, type[ClassicalSystem]] = {system.name: system for system in (Ising, SK, Hopfield, CoulombTrap)}
+System = ClassicalSystem | QuantumSystem
+SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem]] = {
+    system.name: system for system in (Ising, SK, Hopfield, CoulombTrap, ElectronGas)
+}
 
 __all__ = [
     "SK",
@@ -14,8 +19,11 @@ __all__ = [
     "Approximation",
     "ClassicalSystem",
     "CoulombTrap",
+    "ElectronGas",
     "Hopfield",
     "Ising",
     "PairwiseSpins",
+    "QuantumSystem",
     "Reference",
+    "System",
 ]

@@ -31,7 +31,7 @@ class Reference(NamedTuple):
 
     best: Thermodynamics | None
     approximations: dict[str, Approximation]
-    ideal: Estimate | None = None
+    ideal: Thermodynamics | None = None
 
 
 def parameter(default: Any, text: str, flag: str | None = None) -> Any:
@@ -79,6 +79,10 @@ class ClassicalSystem(eqx.Module):
     def reference(self, seed: int = 0) -> Reference | None:
         """Exact or independent values for these parameters, or None."""
         return None
+
+    def notes(self) -> list[str]:
+        """What the user should know about these parameters before the run."""
+        return []
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name, as configuration files show them."""
@@ -132,8 +136,15 @@ class PairwiseSpins(ClassicalSystem):
             "naive mean field": Approximation(Estimate(mean_field.F), "upper bound"),
             "Bethe": Approximation(Estimate(bethe.F), "not a bound", converged),
         }
-        ideal = Estimate(-float(np.sum(np.logaddexp(self.beta * self.field, -self.beta * self.field))) / self.beta)
-        return Reference(self.exact(seed), approximations, ideal)
+        return Reference(self.exact(seed), approximations, self._ideal())
+
+    def _ideal(self) -> Thermodynamics:
+        """The spins without couplings."""
+        x = self.beta * self.field
+        lnZ = float(np.sum(np.logaddexp(x, -x)))
+        energy = -float(np.sum(self.field * np.tanh(x)))
+        variance = float(np.sum((self.field / np.cosh(x)) ** 2))
+        return Thermodynamics.from_log_partition(lnZ, energy, variance, self.beta, "spins without couplings")
 
 
 def read_array(name: str, path: str) -> np.ndarray:

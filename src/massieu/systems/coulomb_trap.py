@@ -14,7 +14,7 @@ from jax import Array
 from massieu.densities.ensembles import Gaussian, Ginibre, Hermite, squared_distances
 from massieu.densities.equivariant import EquivariantFlow
 from massieu.errors import at_least, positive, require
-from massieu.principle import Estimate
+from massieu.exact.thermodynamics import Thermodynamics
 from massieu.systems.base import ClassicalSystem, Reference, derived, parameter, temperature
 
 LIQUID = 10.0  # beta kappa^(1/3) up to which the charges still exchange places freely
@@ -130,5 +130,7 @@ class CoulombTrap(ClassicalSystem):
         from massieu.exact.trap import ideal_log_partition, trap_reference
 
         best = trap_reference(self.n, self.dim, self.beta, self.kappa, seed=seed)
-        ideal = Estimate(-ideal_log_partition(self.n, self.dim, self.beta, self.kappa) / self.beta)
+        lnZ = ideal_log_partition(self.n, self.dim, self.beta, self.kappa)
+        E = 0.5 * self.n * self.dim / self.beta  # equipartition
+        ideal = Thermodynamics.from_log_partition(lnZ, E, E / self.beta, self.beta, "charges without repulsion")
         return Reference(best, {}, ideal)

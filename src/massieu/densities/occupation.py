@@ -1,0 +1,213 @@
+"""p(K): n fermions in M orbitals, an autoregressive density over sets without repetition.
+
+A label is an integer array (1 + N,): the index q of the boundary condition (twist), then the occupied orbitals.
+
+The orbitals of K are drawn in rising order.  The conditional of the next one is
+
+    ln p(k | k_1 .. k_j) = l_k + ln e_{n-j-1}(orbitals above k) + sum_{i<=j} f(k_i, k) + attention(k_1 .. k_j)_k
+
+for k above k_j, normalised.  With the last two terms zero this is exactly the canonical ideal gas of levels -l_k/beta
+(e_r: elementary symmetric polynomials of exp(l)), so that training starts from the exact ideal gas, to machine
+precision and without pretraining, and learns the quasi-particle energies (one shift of l per shell), Landau's
+interaction f between them, and, with attention layers, the rest.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.densities.transformer import Layer, normalise
+from massieu.physics.fermi_gas import conditional_logits, log_symmetric
+
+MOST_CLASSES = 300
+
+
+class Attention(eqx.Module):
+    """A causal transformer: token j carries the momentum of rank j - 1 and reads out one number per orbital."""
+
+    momenta: np.ndarray  # (Q, M, features)
+    embed: Array  # (width, features)
+    position: Array  # (N, width)
+    layers: list[Layer]
+    readout: Array  # (M, width), zero at first
+
+    def __init__(self, momenta: np.ndarray, n: int, *, width: int, depth: int, heads: int = 4, key: Array):
+        k1, k2, *rest = jax.random.split(key, 2 + depth)
+        scale = np.sqrt(np.mean(np.sum(momenta**2, axis=-1))) or 1.0
+        square = np.sum(momenta**2, axis=-1, keepdims=True) / scale**2
+        self.momenta = np.concatenate([momenta / scale, square, np.ones_like(square)], axis=-1)
+        self.embed = jax.random.normal(k1, (width, self.momenta.shape[-1]))
+        self.position = jax.random.normal(k2, (n, width))
+        self.layers = [Layer(width, heads, k) for k in rest]
+        self.readout = jnp.zeros((momenta.shape[1], width))
+
+    def __call__(self, q: Array, before: Array) -> Array:
+        """Readouts (N, M) of all ranks at once; before (N,): the orbital of rank j - 1, -1 for the first."""
+        n = len(before)
+        tokens = jax.vmap(self._token, in_axes=(None, 0, 0))(q, before, jnp.arange(n))
+        causal = jnp.tril(jnp.ones((n, n), bool))
+        for layer in self.layers:
+            query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(tokens), 1, 0)
+            tokens = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(tokens, query, keys, values, causal)
+        return jax.vmap(normalise)(tokens) @ self.readout.T
+
+    def start(self) -> list[tuple[Array, Array]]:
+        """Empty keys and values."""
+        empty = [jnp.zeros((len(self.position), *layer.qkv.shape[1:3])) for layer in self.layers]
+        return [(e, e) for e in empty]
+
+    def step(self, cache: list, q: Array, before: Array, rank: Array) -> tuple[list, Array]:
+        """Take in one token; return the cache and the readout (M,) of its rank."""
+        token, new = self._token(q, before, rank), []
+        for layer, (keys, values) in zip(self.layers, cache, strict=True):
+            query, k, v = layer.heads_of(token)
+            keys, values = keys.at[rank].set(k), values.at[rank].set(v)
+            token = layer.attend(token, query, keys, values, jnp.arange(len(keys)) <= rank)
+            new.append((keys, values))
+        return new, self.readout @ normalise(token)
+
+    def _token(self, q: Array, previous: Array, rank: Array) -> Array:
+        seen = jnp.where(previous >= 0, jnp.asarray(self.momenta)[q, previous], 0.0)
+        return self.embed @ seen + self.position[rank]
+
+
+class Occupation(eqx.Module):
+    """p(K|q) for each twist q: occupied orbitals (N,) of one or two spins, sorted by spin, rising within a spin.
+
+    momenta (Q, M, dim) and log_weights (Q, M) are those of the orbitals for each of Q twists.
+    """
+
+    spins: tuple[int, ...] = eqx.field(static=True)
+    pair_class: np.ndarray  # (2, M, M): class of a pair of orbitals, of equal or opposite spin
+    log_weights: np.ndarray  # (Q, M): -beta times the levels of the ideal gas
+    shell: np.ndarray  # (M,)
+    shifts: Array  # (shells,): l = log_weights + shifts
+    pairs: Array  # (classes,): f
+    attention: Attention | None
+
+    def __init__(
+        self,
+        momenta: np.ndarray,
+        log_weights: np.ndarray,
+        spins: tuple[int, ...],
+        *,
+        width: int = 16,
+        depth: int = 0,
+        key: Array,
+    ):
+        self.spins = spins
+        typical = momenta[0] if len(momenta) == 1 else np.round(momenta.mean(axis=0))
+        self.pair_class = _pair_classes(typical, two_spins=len(spins) > 1)
+        self.log_weights = log_weights - log_weights.max(axis=1, keepdims=True)
+        _, self.shell = np.unique(np.round(np.sum(typical**2, axis=1), 6), return_inverse=True)
+        self.shifts = jnp.zeros(int(self.shell.max()) + 1)
+        self.pairs = jnp.zeros(int(self.pair_class.max()) + 1)
+        made = Attention(momenta, sum(spins), width=width, depth=depth, key=key) if depth else None
+        self.attention = made
+
+    @property
+    def n(self) -> int:
+        """Number of fermions."""
+        return sum(self.spins)
+
+    def log_prob(self, label: Array) -> Array:
+        """ln p(K|q) of one label (1 + N,)."""
+        q, occupied = label[0], label[1:]
+        levels = self._levels(q)
+        before = jnp.concatenate([jnp.full(1, -1), occupied[:-1]])
+        left, first = self._ranks()
+        previous = jnp.where(first, -1, before)
+        ideal = jax.vmap(conditional_logits, in_axes=(None, None, 0, 0))
+        logits = ideal(self._table(levels), levels, previous, left) + self._landau(occupied)
+        if self.attention is not None:
+            logits = logits + self.attention(q, before)
+        return jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(logits), occupied[:, None], axis=1))
+
+    def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
+        """One label (1 + N,), its twist uniform, and ln p(K|q); from cached keys and values."""
+        n = self.n
+        key, choose = jax.random.split(key)
+        q = jax.random.randint(choose, (), 0, len(self.log_weights))
+        levels = self._levels(q)
+        table, spins, attention = self._table(levels), self._spin_of(), self.attention
+        left, first = self._ranks()
+
+        def place(carry, step):
+            occupied, cache, total = carry
+            rank, key, spin, left, first = step
+            before = jnp.where(rank > 0, occupied[rank - 1], -1)
+            logits = conditional_logits(table, levels, jnp.where(first, -1, before), left)
+            classes = jnp.asarray(self.pair_class)[(spins != spin).astype(int), occupied]
+            logits = logits + jnp.sum(jnp.where((jnp.arange(n) < rank)[:, None], self.pairs[classes], 0.0), axis=0)
+            if attention is not None:
+                cache, learned = attention.step(cache, q, before, rank)
+                logits = logits + learned
+            logits = jax.nn.log_softmax(logits)
+            chosen = jax.random.categorical(key, logits)
+            return (occupied.at[rank].set(chosen), cache, total + logits[chosen]), None
+
+        start = (jnp.zeros(n, int), [] if attention is None else attention.start(), jnp.zeros(()))
+        steps = (jnp.arange(n), jax.random.split(key, n), spins, left, first)
+        (occupied, _, total), _ = jax.lax.scan(place, start, steps)
+        return jnp.concatenate([q[None], occupied]), total
+
+    def _levels(self, q: Array) -> Array:
+        base = jnp.asarray(self.log_weights)
+        return (base[q] if len(base) > 1 else base[0]) + self.shifts[self.shell]
+
+    def _table(self, levels: Array) -> Array:
+        """ln e_r of the levels above each, (M + 1, most + 1), for all spins."""
+        return log_symmetric(levels, max(self.spins))
+
+    def _spin_of(self) -> Array:
+        return jnp.asarray(np.repeat(np.arange(len(self.spins)), self.spins))
+
+    def _ranks(self) -> tuple[Array, Array]:
+        """Of each rank: how many of its spin come after it, and whether it is the first of its spin."""
+        left = np.concatenate([np.arange(count)[::-1] for count in self.spins])
+        first = np.concatenate([np.arange(count) == 0 for count in self.spins])
+        return jnp.asarray(left), jnp.asarray(first)
+
+    def _landau(self, occupied: Array) -> Array:
+        """sum over earlier electrons i of f(k_i, k), for every rank and orbital (N, M)."""
+        spin = self._spin_of()
+        classes = jnp.asarray(self.pair_class)[(spin[:, None] != spin[None]).astype(int), occupied[None, :]]
+        earlier = jnp.tril(jnp.ones((self.n, self.n), bool), -1)
+        return jnp.sum(jnp.where(earlier[:, :, None], self.pairs[classes], 0.0), axis=1)
+
+
+class SingleOccupation(eqx.Module):
+    """One set K for each twist with certainty, `occupied` (Q, N): the ground state."""
+
+    occupied: np.ndarray
+
+    @property
+    def n(self) -> int:
+        """Number of fermions."""
+        return self.occupied.shape[1]
+
+    def log_prob(self, label: Array) -> Array:
+        """ln 1."""
+        return jnp.zeros(())
+
+    def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
+        """A label (1 + N,), its twist uniform, and ln 1."""
+        q = jax.random.randint(key, (), 0, len(self.occupied))
+        return jnp.concatenate([q[None], jnp.asarray(self.occupied)[q]]), jnp.zeros(())
+
+
+def _pair_classes(momenta: np.ndarray, two_spins: bool) -> np.ndarray:
+    """Pairs of orbitals alike in |k|, |k'| and |k - k'|; in |k - k'| only where these classes would be too many."""
+    square = np.round(np.sum(momenta**2, axis=1), 6)
+    apart = np.round(np.sum((momenta[:, None] - momenta[None]) ** 2, axis=-1), 6)
+    low, high = np.minimum(square[:, None], square[None]), np.maximum(square[:, None], square[None])
+    labels = np.stack([low, high, apart], axis=-1).reshape(-1, 3)
+    _, classes = np.unique(labels, axis=0, return_inverse=True)
+    if classes.max() >= MOST_CLASSES:
+        _, classes = np.unique(apart.ravel(), return_inverse=True)
+    classes = classes.reshape(apart.shape)
+    return np.stack([classes, classes + (int(classes.max()) + 1 if two_spins else 0)])

@@ -1,0 +1,100 @@
+"""The final evaluation of a density matrix: frozen parameters, independent samples, every number with its error."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from massieu import statistics
+from massieu.evaluation import Evaluation
+from massieu.principle import Estimate
+from massieu.states import DensityMatrix
+from massieu.systems.quantum import QuantumSystem
+from massieu.train_quantum import weigh
+
+CHUNK = 500
+KEPT = 2000  # configurations kept for samples.npz and the figures
+
+
+def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, samples: int, seed: int) -> Evaluation:
+    """Draw `samples` labels and configurations and average; x64 must be on.
+
+    C = beta^2 Var(H) of the variational density matrix comes by two routes, Var(ln p) and -beta Cov(E_loc, ln p), which
+    agree when ln p(K) = beta (F - E_K): where the minimum over p is reached.
+    """
+    walkers, observed = _draw_all(system, rho, samples, seed)
+    energy, log_prob = walkers.energy.real, walkers.log_prob
+    f = energy + log_prob / beta
+    finite = math.isfinite(beta)
+    C = statistics.variance(log_prob) if finite else Estimate(0.0, 0.0)
+    observables: dict[str, Any] = {name: _columns(values) for name, values in observed.items()}
+    observables |= {
+        "kinetic_energy": statistics.mean(walkers.kinetic.real).as_dict(),
+        "potential_energy": statistics.mean(walkers.potential).as_dict(),
+        "imaginary_energy": statistics.mean(walkers.energy.imag).as_dict(),
+        "occupations": _occupations(walkers.label, len(rho.psi.orbitals)),
+        "occupation_sets": len(np.unique(walkers.label, axis=0)),
+        "least_pivot": float(walkers.least.min()),
+        "fraction_not_bijective": float(np.mean(walkers.least <= 0)),
+        "energy_spread_within_states": _within_labels(walkers.label, energy),
+    }
+    if finite:
+        centred = log_prob - log_prob.mean()
+        observables["heat_capacity_from_energy"] = statistics.mean(-beta * centred * (energy - energy.mean())).as_dict()
+    return Evaluation(
+        F=statistics.mean(f),
+        E=statistics.mean(energy),
+        S=statistics.mean(-log_prob) if finite else Estimate(0.0, 0.0),
+        C=C,
+        F_var=float(np.var(f, ddof=1)),
+        observables=observables,
+        importance={},
+        samples={"x": walkers.x[:KEPT], "label": walkers.label[:KEPT], "energy": energy[:KEPT],
+                 "log_prob": log_prob[:KEPT]},
+    )  # fmt: skip
+
+
+def _draw_all(system: QuantumSystem, rho: DensityMatrix, samples: int, seed: int) -> tuple[Any, dict[str, Any]]:
+    """Walkers, weighed samples and observables, chunk by chunk, as numpy arrays."""
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def chunk(i):
+        walkers = weigh(rho, system, rho.draw(jax.random.fold_in(key, i), CHUNK))
+        return walkers, jax.vmap(system.observables)(walkers.label, walkers.x)
+
+    parts = [jax.tree.map(np.asarray, chunk(i)) for i in range(math.ceil(samples / CHUNK))]
+    walkers, observed = jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+    return walkers, observed
+
+
+def _columns(values: np.ndarray) -> dict[str, Any]:
+    """{"value", "error"} of a number or an array for each sample."""
+    flat = values.reshape(len(values), -1)
+    value, error = flat.mean(axis=0), flat.std(axis=0, ddof=1) / math.sqrt(len(flat))
+    shape = values.shape[1:]
+    if not shape:
+        return {"value": float(value[0]), "error": float(error[0])}
+    return {"value": value.reshape(shape).tolist(), "error": error.reshape(shape).tolist()}
+
+
+def _occupations(label: np.ndarray, orbitals: int) -> dict[str, Any]:
+    """Mean occupation of each orbital in p(K), spins summed."""
+    counts = np.zeros((len(label), orbitals))
+    np.add.at(counts, (np.arange(len(label))[:, None], label[:, 1:]), 1.0)
+    return _columns(counts)
+
+
+def _within_labels(label: np.ndarray, energy: np.ndarray) -> float:
+    """Standard deviation of E_loc about the mean of its own K: zero if every Psi_K is an eigenstate."""
+    _, index, counts = np.unique(label, axis=0, return_inverse=True, return_counts=True)
+    means = np.bincount(index.ravel(), energy) / counts
+    often = counts[index.ravel()] > 1
+    if not np.any(often):
+        return math.nan
+    deviation = (energy - means[index.ravel()])[often]
+    freedom = often.sum() - np.sum(counts > 1)
+    return float(np.sqrt(np.sum(deviation**2) / max(1, freedom)))

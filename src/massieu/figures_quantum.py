@@ -1,0 +1,75 @@
+"""Figures of a density matrix run: pair correlation, structure factor, occupations, energies, sampler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from massieu.systems.electron_gas import BINS, ElectronGas
+
+Row = dict[str, float]
+
+
+def energies(rows: list[Row], summary: dict[str, Any], ideal: dict[str, Any]) -> Figure:
+    """E and S against the step, with the final evaluation and the ideal gas."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, name, unit in zip(figure.subplots(1, 2), ("E", "S"), (summary["units"]["energy"], "k_B"), strict=True):
+        axes.plot([row["step"] for row in rows], [row[name] for row in rows], lw=0.6, color="C0", label="training")
+        axes.axhline(summary[name]["value"], color="C2", lw=1.2, label="final evaluation")
+        if summary.get("reference") and name in summary["reference"]:
+            axes.axhline(summary["reference"][name]["value"], color="k", lw=1, label="reference")
+        if name == "S" and name in ideal:
+            axes.axhline(ideal[name]["value"], color="C1", ls=":", label="ideal gas")
+        axes.set(xlabel="step", ylabel=f"{name} ({unit})")
+        axes.legend(fontsize=8)
+    return figure
+
+
+def pair_correlation(system: ElectronGas, observables: dict[str, Any]) -> Figure:
+    """g(r) up to half the box, and S(k)."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    r = (np.arange(BINS) + 0.5) / BINS * 0.5 * system.length / system.rs
+    g = observables["pair_correlation"]
+    left.errorbar(r, g["value"], g["error"], fmt=".-", lw=0.8, ms=3)
+    left.axhline(1, color="0.7", lw=0.8)
+    left.set(xlabel=r"$r/r_s$", ylabel=r"$g(r)$", ylim=(0, None))
+    k = 2 * np.pi / system.length * np.linalg.norm(system.structure_vectors(), axis=1) * system.rs
+    s = observables["structure_factor"]
+    right.errorbar(k, s["value"], s["error"], fmt="o", ms=3)
+    right.axhline(1, color="0.7", lw=0.8)
+    right.set(xlabel=r"$k\,r_s$", ylabel=r"$S(k)$", ylim=(0, None), xlim=(0, None))
+    return figure
+
+
+def occupations(system: ElectronGas, observables: dict[str, Any]) -> Figure:
+    """Quasi-particle occupations of p(K) against the momentum, beside those of the canonical ideal gas."""
+    from massieu.physics.momentum_shells import ideal_box
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    vectors, _ = system.plane_waves()
+    twist = system.twist_vectors[0]
+    unit = 2 * np.pi / system.length
+    k = unit * np.linalg.norm(vectors + twist, axis=1) * system.rs
+    n = observables["occupations"]
+    axes.errorbar(k, n["value"], n["error"], fmt="o", ms=4, label="interacting, p(K)")
+    ideal = ideal_box(system.spins, system.dim, system.length, twist, system.temperature).occupations
+    axes.plot(np.sort(k), ideal[: len(k)], "k.-", lw=0.8, ms=3, label="ideal gas, exact")
+    axes.set(xlabel=r"$k\,r_s$", ylabel="occupation", ylim=(-0.02, None))
+    axes.legend(fontsize=8)
+    return figure
+
+
+def health(rows: list[Row]) -> Figure:
+    """Acceptance of the sampler, and the smallest pivot of the flow's Jacobian (> 0: a bijection)."""
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.add_subplot()
+    steps = [row["step"] for row in rows]
+    for name in ("acceptance", "least_pivot"):
+        axes.plot(steps, [row[name] for row in rows], lw=0.8, label=name.replace("_", " "))
+    axes.set(xlabel="step", ylim=(0, 1.1))
+    axes.legend(fontsize=8)
+    return figure

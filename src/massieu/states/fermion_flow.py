@@ -1,0 +1,111 @@
+"""The orthonormal family Psi_K = U |K> of electrons in a periodic box: Slater determinants carried by a unitary flow.
+
+    Psi_K(x) = D_K(z) / sqrt(det dx/dz),   x = T(z)
+
+Overlaps of the Psi_K are those of the determinants, because T is a bijection: sum_K p(K) |Psi_K><Psi_K| has the
+entropy of p.  Samples of |Psi_K|^2 are T of samples of |D_K|^2, which need no Markov chain.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.linear_algebra import inverse_and_log_det
+from massieu.states.mixing import Mixing
+from massieu.states.pair_flow import PairFlow
+from massieu.states.slater import Reference, log_reference, reference_jet, sample_reference
+
+
+class Local(NamedTuple):
+    """One sample, in units of the box: x (N, dim), gradient (N, dim) of ln Psi by x, -lap Psi / Psi, ln|Psi|.
+
+    least: smallest pivot of the layers' Jacobians (> 0 for a bijection).
+    """
+
+    x: Array
+    gradient: Array
+    kinetic: Array
+    log_abs: Array
+    least: Array
+
+
+class FermionFlow(eqx.Module):
+    """Psi_K for labels (1 + N,): the index of the twist, then indices into `orbitals`, rising within each spin."""
+
+    spins: tuple[int, ...] = eqx.field(static=True)
+    orbitals: np.ndarray  # (M, dim) integer momenta
+    twist: np.ndarray  # (Q, dim) in units of 2 pi/L
+    mixing: Mixing | None  # of degenerate determinants
+    flow: PairFlow
+
+    def reference(self, label: Array) -> Reference:
+        """The determinant, or the mixture of degenerate ones, that the flow carries."""
+        if self.mixing is None:
+            sets, coefficients = label[None, 1:], jnp.ones(1, complex)
+        else:
+            sets, coefficients = self.mixing.expand(label[1:])
+        return Reference(jnp.asarray(self.orbitals)[sets] + jnp.asarray(self.twist)[label[0]], coefficients)
+
+    def coefficients(self, label: Array) -> Array:
+        """The flow's coefficients for the total momentum of K."""
+        return self.flow.of_momentum(jnp.sum(jnp.asarray(self.orbitals)[label[1:]], axis=0))
+
+    def sample(self, key: Array, label: Array) -> Array:
+        """z (N, dim) from |D_K|^2: T(z) is a sample of |Psi_K|^2."""
+        return sample_reference(key, self.reference(label), self.spins)
+
+    def local(self, label: Array, z: Array) -> Local:
+        """T(z) with the local kinetic energy, from the hand-propagated derivatives."""
+        n, dim = z.shape
+        jet = self.flow.jet(self.coefficients(label), z)
+        metric = (jet.jacobian @ jet.jacobian.T).reshape(n, dim, n, dim)
+        slater = reference_jet(self.reference(label), z, metric, self.spins)
+        slope = slater.gradient.reshape(-1)
+        gradient = jet.jacobian.T @ slope + jet.half_gradient
+        laplacian = slater.curvature + slope @ jet.laplacian + jet.half_laplacian
+        kinetic = -(laplacian + jnp.sum(gradient * gradient))
+        log_abs = slater.log_abs - 0.5 * jet.log_det
+        return Local(jet.x, gradient.reshape(n, dim), kinetic, log_abs, jet.least)
+
+    def surrogate(self, label: Array, z: Array, gradient: Array) -> Array:
+        """Re and Im (2,) of a function whose derivative by the parameters is that of ln Psi_K(x) at fixed x = T(z).
+
+        At fixed x the base point moves by -(dz/dx) dT, so d ln Psi = -1/2 d ln det dx/dz|_z - grad_x ln Psi . dT|_z.
+        """
+        x, log_det = self.flow(self.coefficients(label), z)
+        pull = jax.lax.stop_gradient(gradient)
+        return jnp.stack([-0.5 * log_det - jnp.sum(pull.real * x), -jnp.sum(pull.imag * x)])
+
+    def log_psi(self, label: Array, x: Array, near: Array) -> Array:
+        """Complex ln Psi_K(x), by two Newton steps from a base point `near` with T(near) = x.
+
+        At the solution two steps are exact in value and in all derivatives up to the third: the slow oracle for tests.
+        """
+        c, z = self.coefficients(label), jax.lax.stop_gradient(near)
+        for _ in range(2):
+            z = self._newton(c, z, x)
+        return log_reference(self.reference(label), z, self.spins) - 0.5 * self.flow(c, z)[1]
+
+    def inverse(self, label: Array, x: Array, near: Array, steps: int = 30) -> Array:
+        """z with T(z) = x, by Newton's method from a guess."""
+        c = self.coefficients(label)
+        return jax.lax.fori_loop(0, steps, lambda _, z: self._newton(c, z, x), near)
+
+    def _newton(self, c: Array, z: Array, x: Array) -> Array:
+        moved, jacobian = z, jnp.eye(z.size)
+        for of_layer in c:
+            moved, of = self.flow.layer(of_layer, moved)
+            jacobian = of @ jacobian
+        miss = moved - x
+        miss = (miss - jnp.round(jax.lax.stop_gradient(miss))).reshape(-1)
+        return z - (inverse_and_log_det(jacobian)[0] @ miss).reshape(z.shape)
+
+    def projected(self) -> FermionFlow:
+        """The same family with the flow inside the bound that makes it a bijection."""
+        return eqx.tree_at(lambda psi: psi.flow, self, self.flow.projected())

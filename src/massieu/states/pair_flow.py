@@ -1,0 +1,220 @@
+"""A unitary flow of identical particles on the torus: x = T(z), with Psi_K(x) = D_K(z) / sqrt(det dx/dz).
+
+T is a stack of layers, each the gradient of a convex function of all coordinates,
+
+    z_i -> z_i + sum_j grad u(z_i - z_j),     u(s) = sum_n c_n cos(2 pi n.s) / (2 pi)^2,   s in units of the box.
+
+Permuting or translating the electrons commutes with T.  If the second derivative of u is nowhere below -b/N with b < 1,
+the Jacobian 1 + Hess(sum u) of N electrons is positive definite wherever they are (its quadratic form is at least
+1 - b), so that a layer is a bijection of the torus; the electrons may be pushed apart as strongly as one likes.
+`bounded` enforces it.  Everything that the local energy needs (up to the fourth derivative of u) is a linear
+function of the coefficients and is propagated layer by layer, from x back to z: no automatic differentiation.
+
+The total momentum P is conserved, so every P may have its own potential: states of different P are orthogonal for any
+T that commutes with translations.  The intrinsic Hamiltonian depends on P modulo N and its point group only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.geometry import half_space, integer_vectors, plane_waves, point_group
+from massieu.linear_algebra import inverse_and_log_det_spd
+
+BOUND = 0.9  # b above
+SMALL = 1e-3  # size of the first coefficients: nearly the identity, but no two layers alike
+
+
+class FlowJet(NamedTuple):
+    """What the local energy needs of x = T(z), derivatives by x.
+
+    x (N, dim); log_det of dx/dz; jacobian dz/dx (Nd, Nd); laplacian of z (Nd,); gradient (Nd,) and laplacian of
+    -1/2 ln det dx/dz; least: smallest pivot of the layers' Jacobians, > 0 for a bijection.
+    """
+
+    x: Array
+    log_det: Array
+    jacobian: Array
+    laplacian: Array
+    half_gradient: Array
+    half_laplacian: Array
+    least: Array
+
+
+class PairFlow(eqx.Module):
+    """Layers of pair potentials for N electrons of one or two spins in the unit box of dimension dim."""
+
+    spins: tuple[int, ...] = eqx.field(static=True)
+    dim: int = eqx.field(static=True)
+    vectors: np.ndarray  # (V, dim): half of the Fourier vectors of u
+    kinds: np.ndarray  # (N, N): 0 for equal, 1 for opposite spins
+    sector: np.ndarray  # (N, ..., N): which set of coefficients P modulo N has
+    turned: np.ndarray  # (N, ..., N, V): where the turned vector stands among the vectors
+    coefficients: Array  # (layers, sectors, kinds, V)
+
+    def __init__(self, spins: tuple[int, ...], dim: int, *, layers: int, radius: float, by_momentum: bool, key: Array):
+        n = sum(spins)
+        self.spins, self.dim = spins, dim
+        self.vectors = half_space(integer_vectors(dim, radius))
+        label = np.repeat(np.arange(len(spins)), spins)
+        self.kinds = (label[:, None] != label[None]).astype(int)
+        self.sector, self.turned = _sectors(n if by_momentum else 1, dim, self.vectors)
+        shape = (layers, int(self.sector.max()) + 1, int(self.kinds.max()) + 1, len(self.vectors))
+        damped = SMALL / np.sum(self.vectors**2, axis=1)
+        self.coefficients = bounded(damped * jax.random.normal(key, shape), self.vectors, n)
+
+    def of_momentum(self, total: Array) -> Array:
+        """Coefficients (layers, kinds, V) for the total momentum (dim,), an integer vector (without the twist)."""
+        at = tuple(total[a] % self.sector.shape[a] for a in range(self.dim))
+        chosen = self.coefficients[:, jnp.asarray(self.sector)[at]]
+        return chosen[..., jnp.asarray(self.turned)[at]]
+
+    def layer(self, c: Array, z: Array) -> tuple[Array, Array]:
+        """One layer with coefficients (kinds, V): new positions and Jacobian (Nd, Nd)."""
+        push, stretch = self.derivatives(c, z, (1, 2))
+        return z + jnp.sum(push, axis=1), _jacobian(stretch)
+
+    def __call__(self, c: Array, z: Array) -> tuple[Array, Array]:
+        """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, V)."""
+        log_det = jnp.zeros(())
+        for of_layer in c:
+            z, jacobian = self.layer(of_layer, z)
+            log_det = log_det + inverse_and_log_det_spd(jacobian)[1]
+        return z, log_det
+
+    def derivatives(self, c: Array, z: Array, orders: tuple[int, ...]) -> list[Array]:
+        """Derivatives of u (N, N, dim, .., dim) of the orders 1 to 4 at all separations z_i - z_j."""
+        waves = plane_waves(z, self.vectors)
+        between = waves[:, None] * waves[None].conj()
+        weights = c[self.kinds] if len(c) > 1 else c[0]
+        even, odd = between.real * weights, between.imag * weights
+        out = []
+        for order in orders:
+            factor = (2 * np.pi) ** (order - 2) * (-1.0 if order in (1, 2) else 1.0)
+            monomial = _monomial(self.vectors, order)
+            values = (even if order % 2 == 0 else odd) @ monomial.reshape(len(monomial), -1)
+            out.append(factor * values.reshape(*values.shape[:2], *monomial.shape[1:]))
+        return out
+
+    def jet(self, c: Array, z: Array) -> FlowJet:
+        """x = T(z) with everything for the local energy, from the last layer back to the first."""
+        n, dim = z.shape
+        stack = []
+        for of_layer in c:
+            push, *rest = self.derivatives(of_layer, z, (1, 2, 3, 4))
+            stack.append(rest)
+            z = z + jnp.sum(push, axis=1)
+        jacobian, laplacian = jnp.eye(n * dim), jnp.zeros(n * dim)
+        gradient, half, log_det, least = jnp.zeros(n * dim), jnp.zeros(()), jnp.zeros(()), jnp.asarray(jnp.inf)
+        for stretch, third, fourth in reversed(stack):
+            inverse, of_layer, pivot = inverse_and_log_det_spd(_jacobian(stretch))
+            log_det, least = log_det + of_layer, jnp.minimum(least, pivot)
+            jacobian = inverse @ jacobian
+            metric = _between(jacobian @ jacobian.T, n, dim)
+            response = _between(inverse, n, dim)
+            laplacian = inverse @ (laplacian - jnp.einsum("ijabc,ijbc->ia", third, metric).reshape(-1))
+            slope = -0.5 * jnp.einsum("ijabc,ijbc->ia", third, response).reshape(-1)
+            gradient = gradient + jacobian.T @ slope
+            bend = -0.25 * jnp.einsum("ijabcd,ijab,ijcd->", fourth, response, metric)
+            half = half + slope @ laplacian + bend + 0.5 * _squared_change(third, inverse, jacobian)
+        return FlowJet(z, log_det, jacobian, laplacian, gradient, half, least)
+
+    def projected(self) -> PairFlow:
+        """The same flow with its coefficients inside the bound that makes it a bijection."""
+        safe = bounded(self.coefficients, self.vectors, sum(self.spins))
+        return eqx.tree_at(lambda flow: flow.coefficients, self, safe)
+
+
+def bounded(c: Array, vectors: np.ndarray, n: int) -> Array:
+    """Potentials c (..., V) scaled down where u has a second derivative below -BOUND/n.
+
+    Looked for on a grid of eight points per shortest wavelength.
+    """
+    worst = -n * jnp.minimum(lowest_curvature(c, vectors), 0.0)
+    return c * jnp.minimum(1.0, BOUND / jnp.maximum(worst, 1e-12))[..., None]
+
+
+def lowest_curvature(c: Array, vectors: np.ndarray) -> Array:
+    """Smallest eigenvalue of the second derivative of u over the box, for coefficients c (..., V)."""
+    dim = vectors.shape[1]
+    points = max(8, 8 * int(np.abs(vectors).max()))
+    products = {(a, b): _on_grid(-c * vectors[:, a] * vectors[:, b], vectors, points)
+                for a in range(dim) for b in range(a, dim)}  # fmt: skip
+    return jnp.min(_lowest_eigenvalue(products, dim), axis=tuple(range(c.ndim - 1, c.ndim - 1 + dim)))
+
+
+def _on_grid(amplitude: Array, vectors: np.ndarray, points: int) -> Array:
+    """sum_n amplitude_n cos(2 pi n.s) on a grid of points^dim."""
+    dim = vectors.shape[1]
+    modes = jnp.zeros((*amplitude.shape[:-1], *(points,) * dim), complex)
+    at = tuple(vectors[:, a] % points for a in range(dim))
+    return jnp.fft.fftn(modes.at[(..., *at)].set(amplitude), axes=range(-dim, 0)).real
+
+
+def _lowest_eigenvalue(m: dict[tuple[int, int], Array], dim: int) -> Array:
+    """Of symmetric 1 x 1, 2 x 2 or (trigonometric formula) 3 x 3 matrices."""
+    if dim == 1:
+        return m[0, 0]
+    if dim == 2:
+        return 0.5 * (m[0, 0] + m[1, 1]) - jnp.sqrt(0.25 * (m[0, 0] - m[1, 1]) ** 2 + m[0, 1] ** 2)
+    mean = (m[0, 0] + m[1, 1] + m[2, 2]) / 3
+    a, b, c = m[0, 0] - mean, m[1, 1] - mean, m[2, 2] - mean
+    d, e, f = m[0, 1], m[0, 2], m[1, 2]
+    p = jnp.sqrt((a**2 + b**2 + c**2 + 2 * (d**2 + e**2 + f**2)) / 6 + 1e-300)
+    det = a * (b * c - f**2) - d * (d * c - f * e) + e * (d * f - b * e)
+    angle = jnp.arccos(jnp.clip(det / (2 * p**3), -1.0, 1.0)) / 3
+    return mean + 2 * p * jnp.cos(angle + 2 * np.pi / 3)
+
+
+def _monomial(vectors: np.ndarray, order: int) -> np.ndarray:
+    """n_a n_b ... (V, dim, .., dim)."""
+    out = vectors.astype(float)
+    for _ in range(order - 1):
+        out = out[..., None] * vectors.reshape(len(vectors), *(1,) * (out.ndim - 1), -1)
+    return out
+
+
+def _jacobian(stretch: Array) -> Array:
+    """1 + Hess(sum_{i<j} u) as (Nd, Nd) from the second derivatives (N, N, dim, dim)."""
+    n, _, dim, _ = stretch.shape
+    own = jnp.eye(dim) + jnp.sum(stretch, axis=1)
+    blocks = jnp.eye(n)[:, :, None, None] * own[:, None] - stretch
+    return blocks.transpose(0, 2, 1, 3).reshape(n * dim, n * dim)
+
+
+def _between(m: Array, n: int, dim: int) -> Array:
+    """m_ii - m_ij - m_ji + m_jj (N, N, dim, dim) of a matrix (Nd, Nd): what a change of z_i - z_j sees."""
+    blocks = m.reshape(n, dim, n, dim).transpose(0, 2, 1, 3)
+    own = jnp.einsum("iiab->iab", blocks)
+    return own[:, None] + own[None] - blocks - blocks.transpose(1, 0, 2, 3)
+
+
+def _squared_change(third: Array, inverse: Array, jacobian: Array) -> Array:
+    """sum_a tr (A^-1 dA_a)^2 over the Cartesian directions a of x, with dA_a the change of a layer's Jacobian."""
+    n, _, dim, *_ = third.shape
+    moved = jacobian.reshape(n, dim, n * dim)
+    change = jnp.einsum("ijabc,ijcx->xijab", third, moved[:, None] - moved[None])
+    blocks = jnp.eye(n)[:, :, None, None] * jnp.sum(change, axis=2)[:, :, None] - change
+    relative = inverse @ blocks.transpose(0, 1, 3, 2, 4).reshape(n * dim, n * dim, n * dim)
+    return jnp.sum(relative * relative.transpose(0, 2, 1))
+
+
+def _sectors(n: int, dim: int, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each P modulo n: the number of its class under the point group, and the operation that turns it there."""
+    index = {tuple(sign * v): i for i, v in enumerate(vectors) for sign in (1, -1)}
+    turns = [(g, np.array([index[tuple(g @ v)] for v in vectors])) for g in point_group(dim)]
+    classes: dict[tuple[int, ...], int] = {}
+    sector = np.zeros((n,) * dim, int)
+    turned = np.zeros((*(n,) * dim, len(vectors)), int)
+    for total in np.ndindex(*sector.shape):
+        images = [(tuple(int(p) for p in (g @ np.array(total)) % n), k) for k, (g, _) in enumerate(turns)]
+        standard, k = min(images)
+        sector[total] = classes.setdefault(standard, len(classes))
+        turned[total] = turns[k][1]
+    return sector, turned

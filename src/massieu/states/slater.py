@@ -1,0 +1,164 @@
+"""Determinants of plane waves in the periodic unit box: derivatives, exact sampling, and small mixtures of them.
+
+D_K(z) = det_ij exp(2 pi i k_i . z_j) / sqrt(N!) for one spin; the product of two for both.  |D_K|^2 is a determinantal
+point process, drawn electron by electron without a Markov chain (Hough, Krishnapur, Peres and Virag, Probability
+Surveys 3, 206 (2006)): given the electrons already placed, the next one has the density of what is left of the
+occupied orbitals, 1 - sum |<e_m|phi(z)>|^2 / N.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.linear_algebra import inverse_and_log_det
+
+
+class Reference(NamedTuple):
+    """sum_a c_a D_{K_a}: momenta (m, N, dim) in units of 2 pi/L, twist included, and coefficients (m,)."""
+
+    momenta: Array
+    coefficients: Array
+
+
+class SlaterJet(NamedTuple):
+    """ln|D|, its phase, gradient (N, dim) of ln D, and sum_bc M_bc d_b d_c ln D for a metric M."""
+
+    log_abs: Array
+    phase: Array
+    gradient: Array
+    curvature: Array
+
+
+def determinant_jet(momenta: Array, z: Array, metric: Array) -> SlaterJet:
+    """One determinant of momenta (N, dim) at z (N, dim); metric (N, dim, N, dim)."""
+    ik = 2j * jnp.pi * momenta
+    orbitals = jnp.exp(ik @ z.T)  # (orbital, electron)
+    inverse, phase, log_abs = inverse_and_log_det(orbitals)  # (electron, orbital)
+    first = jnp.einsum("ji,ia,im->ajm", inverse, ik, orbitals)
+    second = jnp.einsum("ji,ia,ib,ij->jab", inverse, ik, ik, orbitals)
+    own = jnp.einsum("jajb,jab->", metric, second)
+    crossed = jnp.einsum("jamb,amj,bjm->", metric, first, first)
+    log_abs = log_abs - 0.5 * math.lgamma(len(z) + 1)
+    return SlaterJet(log_abs, phase, jnp.einsum("ajj->ja", first), own - crossed)
+
+
+def product_jet(momenta: Array, z: Array, metric: Array, spins: tuple[int, ...]) -> SlaterJet:
+    """The product of one determinant per spin; electrons are sorted by spin."""
+    parts, start = [], 0
+    for count in spins:
+        of = slice(start, start + count)
+        if count:
+            parts.append(determinant_jet(momenta[of], z[of], metric[of, :, of, :]))
+        start += count
+    gradient = jnp.concatenate([part.gradient for part in parts])
+    phase = parts[0].phase * parts[1].phase if len(parts) > 1 else parts[0].phase
+    zero = jnp.zeros(())
+    log_abs = sum((part.log_abs for part in parts), start=zero)
+    return SlaterJet(log_abs, phase, gradient, sum((part.curvature for part in parts), start=zero))
+
+
+def reference_jet(reference: Reference, z: Array, metric: Array, spins: tuple[int, ...]) -> SlaterJet:
+    """ln of sum_a c_a D_a: averages over the determinants with the weights c_a D_a / sum c D."""
+    jets = jax.vmap(lambda k: product_jet(k, z, metric, spins))(reference.momenta)
+    if len(reference.coefficients) == 1:
+        one = jax.tree.map(lambda leaf: leaf[0], jets)
+        c = reference.coefficients[0]
+        return one._replace(log_abs=one.log_abs + jnp.log(jnp.abs(c)), phase=one.phase * c / jnp.abs(c))
+    top = jnp.max(jnp.where(reference.coefficients == 0, -jnp.inf, jets.log_abs))
+    terms = reference.coefficients * jets.phase * jnp.exp(jets.log_abs - top)
+    total = jnp.sum(terms)
+    weight = terms / total
+    gradient = jnp.einsum("a,ajb->jb", weight, jets.gradient)
+
+    def squared(v: Array) -> Array:
+        return jnp.einsum("ja,jamb,mb->", v, metric, v)
+
+    curvature = jnp.sum(weight * (jets.curvature + jax.vmap(squared)(jets.gradient))) - squared(gradient)
+    size = jnp.abs(total)
+    return SlaterJet(top + jnp.log(size), total / size, gradient, curvature)
+
+
+def log_reference(reference: Reference, z: Array, spins: tuple[int, ...]) -> Array:
+    """Complex ln of sum_a c_a D_a(z)."""
+
+    def log_determinants(momenta: Array) -> Array:
+        total, start = jnp.zeros((), complex), 0
+        for count in spins:
+            of = slice(start, start + count)
+            start += count
+            if count:
+                _, phase, log_abs = inverse_and_log_det(jnp.exp(2j * jnp.pi * momenta[of] @ z[of].T))
+                total = total + log_abs + jnp.log(phase) - 0.5 * math.lgamma(count + 1)
+        return total
+
+    logs = jax.vmap(log_determinants)(reference.momenta)
+    top = jax.lax.stop_gradient(jnp.max(jnp.where(reference.coefficients == 0, -jnp.inf, logs.real)))
+    return top + jnp.log(jnp.sum(reference.coefficients * jnp.exp(logs - top)))
+
+
+# ---- exact sampling
+
+
+def sample_determinant(key: Array, momenta: Array) -> Array:
+    """z (N, dim) in the unit box from |D_K|^2; momenta (N, dim) in units of 2 pi/L (a common twist changes nothing)."""
+    n, dim = momenta.shape
+    tries = max(4, n)
+
+    def place(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        placed, key, basis, z = state
+        key, at, coin = jax.random.split(key, 3)
+        trial = jax.random.uniform(at, (tries, dim))
+        phi = jnp.exp(2j * jnp.pi * (trial @ momenta.T))
+        overlap = phi @ basis.conj().T
+        left = n - jnp.sum(overlap.real**2 + overlap.imag**2, axis=1)
+        accepted = jax.random.uniform(coin, (tries,)) * n < left
+        first = jnp.argmax(accepted)
+        good = accepted[first] & (placed < n)
+        vector = phi[first] - overlap[first] @ basis
+        vector = vector - (basis.conj() @ vector) @ basis  # twice is enough (Kahan)
+        vector = vector / jnp.sqrt(jnp.sum(vector.real**2 + vector.imag**2) + 1e-300)
+        here = (jnp.arange(n) == placed)[:, None] & good
+        return placed + good, key, jnp.where(here, vector, basis), jnp.where(here, trial[first], z)
+
+    start = (jnp.asarray(0), key, jnp.zeros((n, n), complex), jnp.zeros((n, dim)))
+    return jax.lax.while_loop(lambda state: state[0] < n, place, start)[3]
+
+
+def sample_product(key: Array, momenta: Array, spins: tuple[int, ...]) -> Array:
+    """z (N, dim) from the product of one determinant per spin."""
+    ends = np.cumsum(spins)
+    keys = jax.random.split(key, len(spins))
+    return jnp.concatenate(
+        [sample_determinant(k, momenta[e - c : e]) for k, c, e in zip(keys, spins, ends, strict=True) if c]
+    )
+
+
+def sample_reference(key: Array, reference: Reference, spins: tuple[int, ...]) -> Array:
+    """z (N, dim) from |sum_a c_a D_a|^2: proposals from sum_a |c_a|^2 |D_a|^2, accepted by the Cauchy-Schwarz bound."""
+    m = len(reference.coefficients)
+    if m == 1:
+        return sample_product(key, reference.momenta[0], spins)
+    weight = jnp.abs(reference.coefficients) ** 2
+
+    def log_bound(z: Array) -> Array:
+        one = jnp.ones(1, complex)
+        logs = jax.vmap(lambda k: log_reference(Reference(k[None], one), z, spins).real)(reference.momenta)
+        return jax.scipy.special.logsumexp(2 * logs, b=weight) + jnp.log(jnp.sum(weight > 0))
+
+    def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        key, z, done = state
+        key, choose, place, coin = jax.random.split(key, 4)
+        which = jax.random.categorical(choose, jnp.log(weight))
+        trial = sample_product(place, reference.momenta[which], spins)
+        log_ratio = 2 * log_reference(reference, trial, spins).real - log_bound(trial)
+        accept = (jnp.log(jax.random.uniform(coin)) < log_ratio) & ~done
+        return key, jnp.where(accept, trial, z), done | accept
+
+    start = (key, jnp.zeros(reference.momenta.shape[1:]), jnp.asarray(False))
+    return jax.lax.while_loop(lambda state: ~state[2], propose, start)[1]

@@ -1,0 +1,228 @@
+"""The uniform electron gas at finite temperature: N electrons in a periodic square or cubic box with a background.
+
+H = -sum lap + sum_{i<j} 2/r_ij + background, in Ry and a0; Ewald sum with self-images; T = theta T_F.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.densities.occupation import Occupation, SingleOccupation
+from massieu.errors import InputError, at_least, finite, positive, require
+from massieu.exact.thermodynamics import Thermodynamics
+from massieu.geometry import half_space, integer_vectors, minimum_image, plane_waves
+from massieu.physics import momentum_shells
+from massieu.physics.ewald import Ewald
+from massieu.principle import Estimate
+from massieu.states import DensityMatrix, FermionFlow, PairFlow
+from massieu.states.mixing import Mixing, small_enough
+from massieu.systems.base import Reference, derived, parameter
+from massieu.systems.quantum import QuantumSystem
+from massieu.units import box_length, fermi_temperature
+
+CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
+BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
+RESOLUTION = 1.2
+BINS = 60
+
+
+class ElectronGas(QuantumSystem):
+    """n electrons, n_up and n_down of each spin, at density parameter rs and temperature theta T_F."""
+
+    name: ClassVar[str] = "electron-gas"
+    summary: ClassVar[str] = "uniform electron gas in a periodic box, finite temperature or ground state"
+    source: ClassVar[str] = "Xie, Zhang and Wang, SciPost Phys. 14, 154 (2023)"
+    units: ClassVar[dict[str, str]] = {"energy": "Ry", "length": "a0"}
+
+    n: int = parameter(13, "electrons")
+    dim: int = parameter(2, "dimensions of space, 2 or 3")
+    rs: float = parameter(5.0, "density parameter: radius in a0 of the volume of one electron")
+    theta: float = parameter(0.15, "temperature in units of the Fermi temperature; 0: ground state")
+    polarised: bool = parameter(True, "all spins up (true), or half of them (false)")
+    n_down: int | None = parameter(None, "number of spins down (default: 0 or n/2), any polarisation")
+    twist: str = parameter("0", "boundary phase in units of 2 pi: a number, one per axis, or average")
+    twists: str = parameter("grid:4", "points of twist = average: grid:N per axis, or random:N in all")
+    interacting: bool = parameter(True, "false: the ideal gas")
+    cutoff: int | None = parameter(None, "number of plane waves (default: from the error target)")
+    mix: bool = parameter(True, "mix degenerate determinants to first order, where they can be tabulated")
+    spins: tuple[int, ...] = derived()
+    twist_vectors: np.ndarray = derived()  # (Q, dim)
+    length: float = derived()
+    ewald: Ewald = derived()
+
+    def __post_init__(self) -> None:
+        at_least("n", self.n, 1)
+        require(self.dim in (2, 3), "dim", self.dim, "2 or 3")
+        positive("rs", self.rs)
+        finite("theta", self.theta)
+        require(self.theta >= 0, "theta", self.theta, "a finite number >= 0")
+        self.spins = self._spins()
+        self.length = box_length(self.n, self.rs, self.dim)
+        self.twist_vectors = _twists(str(self.twist), str(self.twists), self.dim)
+        self.ewald = Ewald(self.dim)
+        if self.cutoff is not None:
+            most = max(self.spins)
+            require(self.cutoff >= most, "cutoff", self.cutoff, f"at least {most}, one plane wave per electron")
+
+    def _spins(self) -> tuple[int, ...]:
+        if self.n_down is not None:
+            ok = isinstance(self.n_down, int) and 0 <= self.n_down <= self.n // 2
+            require(ok, "n_down", self.n_down, f"an integer from 0 to {self.n // 2} for n = {self.n}")
+            return (self.n - self.n_down, self.n_down) if self.n_down else (self.n,)
+        if self.polarised:
+            return (self.n,)
+        require(self.n % 2 == 0, "polarised", self.polarised, f"true for odd n = {self.n} (or give n_down)")
+        return (self.n // 2, self.n // 2)
+
+    @property
+    def size(self) -> int:
+        return self.n
+
+    @property
+    def temperature(self) -> float:
+        """kT (Ry)."""
+        return self.theta * fermi_temperature(self.rs, self.dim, self.spins[0] / self.n)
+
+    @property
+    def beta(self) -> float:
+        return 1 / self.temperature if self.theta > 0 else math.inf
+
+    @property
+    def kinetic_scale(self) -> float:
+        return 1 / self.length**2
+
+    def potential(self, x: Array) -> Array:
+        if not self.interacting:
+            return jnp.zeros(())
+        return 2 / self.length * self.ewald.energy(x)
+
+    # ---- the ansatz
+
+    def plane_waves(self) -> tuple[np.ndarray, float]:
+        """Integer momenta (M, dim) kept, and the error of F (Ry) of the ideal gas that the cut-off makes."""
+        count, worst, kept = max(self.spins), 0.0, 0
+        for twist in self.twist_vectors:
+            _, energies = momentum_shells.complete_levels(count, self.dim, self.length, twist, self.temperature)
+            if self.cutoff is None:
+                chosen, _ = momentum_shells.choose_cutoff(energies, count, self.temperature, CUTOFF_TOLERANCE)
+            else:
+                chosen = min(self.cutoff, len(energies))
+            kept = max(kept, chosen)
+        for twist in self.twist_vectors:
+            vectors, energies = momentum_shells.complete_levels(count, self.dim, self.length, twist, self.temperature)
+            if self.theta > 0:
+                errors = (momentum_shells.cutoff_error(energies, kept, c, self.temperature) for c in self.spins if c)
+                worst = max(worst, sum(errors))
+        centre = self.twist_vectors.mean(axis=0) if len(self.twist_vectors) > 1 else self.twist_vectors[0]
+        vectors, _ = momentum_shells.complete_levels(count, self.dim, self.length, centre, self.temperature)
+        return vectors[:kept], worst
+
+    def default_ansatz(self, config: Any) -> DensityMatrix:
+        vectors, _ = self.plane_waves()
+        of_p, of_flow = jax.random.split(jax.random.key(config.seed))
+        momenta = vectors + self.twist_vectors[:, None]
+        energies = (2 * np.pi / self.length) ** 2 * np.sum(momenta**2, axis=-1)
+        mixing = Mixing(vectors, self.spins) if self._mixes(vectors) else None
+        flow = PairFlow(
+            self.spins,
+            self.dim,
+            layers=(config.depth or 3) if self.interacting else 0,
+            radius=RESOLUTION * self.length / self.rs,
+            by_momentum=self.n <= BY_MOMENTUM,
+            key=of_flow,
+        )
+        psi = FermionFlow(self.spins, vectors, self.twist_vectors, mixing, flow)
+        if self.theta == 0:
+            return DensityMatrix(SingleOccupation(self._ground_sets(energies)), psi)
+        sizes = {"width": config.width or 16, "depth": config.attention}
+        return DensityMatrix(Occupation(momenta, -self.beta * energies, self.spins, **sizes, key=of_p), psi)
+
+    def _mixes(self, vectors: np.ndarray) -> bool:
+        return self.mix and self.interacting and self.theta > 0 and small_enough(len(vectors), self.spins)
+
+    def _ground_sets(self, energies: np.ndarray) -> np.ndarray:
+        """The lowest orbitals (Q, N) of each spin at each twist."""
+        order = np.argsort(np.round(energies * self.length**2, 9), axis=1, kind="stable")
+        return np.concatenate([np.sort(order[:, :count], axis=1) for count in self.spins], axis=1)
+
+    # ---- what is known
+
+    def training_defaults(self) -> dict[str, Any]:
+        batch = 512 if self.n <= 13 else 256
+        return {"steps": 400, "batch": batch, "samples": 20000, "gradient": "score"}
+
+    def notes(self) -> list[str]:
+        found = []
+        vectors, error = self.plane_waves()
+        found.append(f"{len(vectors)} plane waves per spin; the cut-off raises F of the ideal gas by {error:.1g} Ry")
+        if not self.closed_shell():
+            found.append(f"n = {self.n} fills no shell at this twist: the ground state is degenerate")
+        return found
+
+    def closed_shell(self) -> bool:
+        """Whether the lowest orbitals of every spin and twist are separated from the next by a gap."""
+        for twist in self.twist_vectors:
+            _, energies = momentum_shells.complete_levels(max(self.spins) + 1, self.dim, self.length, twist, 0.0)
+            for count in self.spins:
+                if count and energies[count] - energies[count - 1] < 1e-9 * energies[count]:
+                    return False
+        return True
+
+    def ideal(self) -> Thermodynamics:
+        """The canonical ideal gas of this box, averaged over the twists; exact to about 1e-12."""
+        gases = [
+            momentum_shells.ideal_box(self.spins, self.dim, self.length, twist, self.temperature)
+            for twist in self.twist_vectors
+        ]
+        F, E, S, C = (Estimate(float(np.mean([getattr(gas, name) for gas in gases]))) for name in "FESC")
+        lnZ = Estimate(-self.beta * F.value) if self.theta > 0 else Estimate(math.nan)
+        return Thermodynamics(F, E, S, C, lnZ, "canonical ideal gas, elementary symmetric polynomials")
+
+    def reference(self, seed: int = 0) -> Reference:
+        ideal = self.ideal()
+        return Reference(None if self.interacting else ideal, {}, ideal)
+
+    def observables(self, label: Array, x: Array) -> dict[str, Array]:
+        """g(r) in bins up to L/2, S(k) = |rho_k|^2/N on the shortest vectors, and quasi-particle occupations."""
+        i, j = np.triu_indices(self.n, 1)
+        distance = jnp.sqrt(jnp.sum(minimum_image(x[i] - x[j]) ** 2, axis=-1))
+        found = {"pair_correlation": jnp.histogram(distance, BINS, (0.0, 0.5))[0] / self.uncorrelated_pairs()}
+        amplitude = jnp.sum(plane_waves(x, self.structure_vectors()), axis=0)
+        found["structure_factor"] = (amplitude.real**2 + amplitude.imag**2) / self.n
+        return found
+
+    def uncorrelated_pairs(self) -> np.ndarray:
+        """Pairs in each bin of r (up to L/2) for independent electrons: what g(r) = 1 means."""
+        edges = np.linspace(0, 0.5, BINS + 1)
+        volume = np.pi * edges**2 if self.dim == 2 else 4 / 3 * np.pi * edges**3
+        return 0.5 * self.n * (self.n - 1) * np.diff(volume)
+
+    def structure_vectors(self) -> np.ndarray:
+        """Integer vectors of S(k), up to four times the Fermi wavevector."""
+        radius = 4 / self.rs * self.length / (2 * np.pi) * (1 if self.dim == 2 else 1.2)
+        return half_space(integer_vectors(self.dim, radius))
+
+
+def _twists(twist: str, points: str, dim: int) -> np.ndarray:
+    """Twist vectors (Q, dim), each component in [-1/2, 1/2]."""
+    if twist == "average":
+        kind, _, count = points.partition(":")
+        if kind not in ("grid", "random") or not count.isdigit() or int(count) < 1:
+            raise InputError(f"twists = {points}: must be grid:N or random:N with an integer N >= 1")
+        if kind == "random":
+            return np.random.default_rng(0).uniform(-0.5, 0.5, (int(count), dim))
+        axis = (np.arange(int(count)) + 0.5) / int(count) - 0.5
+        return np.stack(np.meshgrid(*[axis] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
+    try:
+        parts = [float(part) for part in twist.strip("()[] ").split(",")]
+    except ValueError:
+        parts = []
+    ok = len(parts) in (1, dim) and all(math.isfinite(p) and abs(p) <= 0.5 for p in parts)
+    require(ok, "twist", twist, f"a number from -0.5 to 0.5, {dim} of them with commas between, or average")
+    return np.array([parts * dim if len(parts) == 1 else parts])

@@ -1,0 +1,189 @@
+"""The loop for density matrices: draw K and x, weigh with F_loc, regress it on the scores of p and of Psi, update.
+
+Gradients of F = E_{K~p}[ kT ln p(K) + E_{x~|Psi_K|^2} E_loc ] (principle.py):
+
+    p        E[ (F_loc - F) d ln p(K) ]
+    Psi      2 Re E[ (F_loc - F)^* d ln Psi_K(x) ]
+
+For every K the mean of d ln|Psi_K|^2 over x is zero, so kT ln p(K) - F may stand for -<E_loc>_K as the baseline; at the
+exact rho every single term vanishes.  Both natural gradients are ridge regressions of F_loc on the scores.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from massieu import optimize
+from massieu.config import Config
+from massieu.principle import trainable
+from massieu.states import DensityMatrix
+from massieu.systems.quantum import QuantumSystem
+from massieu.train import Problem, TrainState
+
+CHUNK_BYTES = 2**26  # memory for the derivatives of one chunk of walkers
+IMAGINARY_TIME = 0.1  # step of the flow's natural gradient in units of L^2/Ry
+LEARNING_RATE = 0.05  # of the natural gradient of p, in units of beta F
+
+
+class Walkers(NamedTuple):
+    """A weighed batch: labels (B, ..), ln p (B,), z, x and gradient of ln Psi at x (B, N, dim), energies (B,)."""
+
+    label: Array
+    log_prob: Array
+    z: Array
+    x: Array
+    gradient: Array
+    kinetic: Array
+    potential: Array
+    least: Array
+
+    @property
+    def energy(self) -> Array:
+        """Complex local energy."""
+        return self.kinetic + self.potential
+
+
+def chunk_size(rho: DensityMatrix, batch: int) -> int:
+    """Walkers whose third and fourth derivatives fit CHUNK_BYTES at a time."""
+    n, (_, dim) = rho.p.n, rho.psi.orbitals.shape
+    vectors = len(rho.psi.flow.vectors)
+    each = 8 * (4 * (n * dim) ** 3 + n * n * (3 * vectors + dim**4))
+    return max(1, min(batch, CHUNK_BYTES // each))
+
+
+def weigh(rho: DensityMatrix, system: QuantumSystem, draw: Any) -> Walkers:
+    """Local energies of a draw, chunk by chunk."""
+
+    def one(args: tuple[Array, Array]) -> tuple[Array, ...]:
+        label, z = args
+        local = rho.psi.local(label, z)
+        kinetic = system.kinetic_scale * local.kinetic
+        return local.x, local.gradient, kinetic, system.potential(local.x), local.least
+
+    rows = jax.lax.map(one, (draw.label, draw.z), batch_size=chunk_size(rho, len(draw.z)))
+    return Walkers(draw.label, draw.log_prob, draw.z, *rows)
+
+
+def clipped(f: Array, deviations: float) -> Array:
+    """f (B,) with values further than `deviations` mean absolute deviations from the median moved to that distance."""
+    middle = jnp.median(f)
+    reach = deviations * jnp.mean(jnp.abs(f - middle))
+    return jnp.clip(f, middle - reach, middle + reach)
+
+
+def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Config) -> Problem:
+    """Split p and Psi into parameters and the rest; two natural gradients (or Adam); one compiled step."""
+    p, static_p = trainable(rho.p)
+    psi, static_psi = trainable(rho.psi)
+    plain, network = _network_apart(p)
+    params = (plain, network, psi)
+    optimisers = _optimisers(system, beta, config)
+    opt_state = tuple(opt.init(part) for opt, part in zip(optimisers, params, strict=True))
+    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32))
+
+    def combined(params: Any) -> DensityMatrix:
+        plain, network, psi = params
+        return DensityMatrix(eqx.combine(plain, network, static_p), eqx.combine(psi, static_psi))
+
+    beta_or_one = beta if jnp.isfinite(beta) else 1.0
+
+    @jax.jit
+    def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        rho = combined(state.params)
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), config.accumulate)
+        parts = jax.lax.map(lambda key: weigh(rho, system, rho.draw(key, config.batch)), keys)
+        walkers = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts)
+        f = walkers.energy.real + walkers.log_prob / beta
+        kept = clipped(f, config.clip_energy)
+        real = kept - jnp.mean(kept)
+        imaginary = clipped(walkers.energy.imag, config.clip_energy)
+        scores_p = _scores_p(eqx.combine(*state.params[:2]), static_p, walkers)
+        scores_psi = _scores_psi(state.params[2], static_psi, walkers)
+        both = jnp.concatenate([real, imaginary])
+        regressions = (*((part, real) for part in _network_apart(scores_p)), (scores_psi, both))
+        new_params, new_opt = list(state.params), list(state.opt_state)
+        for i, (scores, residual) in enumerate(regressions):
+            if not jax.tree.leaves(state.params[i]):
+                continue
+            gradient = jax.tree.map(lambda s, r=residual: beta_or_one * jnp.tensordot(r, s, 1) / len(real), scores)
+            extra = {"scores": scores, "residual": residual}
+            updates, new_opt[i] = optimisers[i].update(gradient, state.opt_state[i], state.params[i], **extra)
+            new_params[i] = optax.apply_updates(state.params[i], updates)
+        new_params[2] = trainable(eqx.combine(new_params[2], static_psi).projected())[0]
+        new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1)
+        return new, _metrics(walkers, f, beta, regressions)
+
+    return Problem(step, start, (static_p, static_psi), combined)
+
+
+def _scores_p(params: Any, static: Any, walkers: Walkers) -> Any:
+    """d ln p(K) (B, ...) less its mean."""
+    one = jax.grad(lambda params, label: eqx.combine(params, static).log_prob(label))
+    return _centred(jax.vmap(one, (None, 0))(params, walkers.label))
+
+
+def _scores_psi(params: Any, static: Any, walkers: Walkers) -> Any:
+    """Real, then imaginary parts of d ln Psi (2 B, ...) less their means."""
+
+    def one(params: Any, label: Array, z: Array, gradient: Array) -> Array:
+        return eqx.combine(params, static).surrogate(label, z, gradient)
+
+    both = jax.vmap(jax.jacrev(one), (None, 0, 0, 0))(params, walkers.label, walkers.z, walkers.gradient)
+    return jax.tree.map(lambda s: jnp.concatenate([_centred(s[:, 0]), _centred(s[:, 1])]), both)
+
+
+def _centred(scores: Any) -> Any:
+    return jax.tree.map(lambda s: s - jnp.mean(s, axis=0), scores)
+
+
+def _network_apart(params: Any) -> tuple[Any, Any]:
+    """Parameters (or scores) of p without its attention layers, and those alone."""
+    if getattr(params, "attention", None) is None:
+        return params, jax.tree.map(lambda _: None, params)
+    without = eqx.tree_at(lambda p: p.attention, params, jax.tree.map(lambda _: None, params.attention))
+    empty = jax.tree.map(lambda _: None, params)
+    return without, eqx.tree_at(lambda p: p.attention, empty, params.attention, is_leaf=lambda x: x is None)
+
+
+def _optimisers(system: QuantumSystem, beta: float, config: Config) -> tuple[Any, Any, Any]:
+    """For p, its attention layers, and Psi: natural gradients in units of beta F, Adam, and imaginary time."""
+    schedule = optimize.ramp_and_cosine(config.steps)
+    if config.optimiser == "adam":
+        rate = config.learning_rate or 3e-3
+        return tuple(optimize.adam(rate, schedule, config.clip) for _ in range(3))
+    rate = config.learning_rate or 1.0
+    flow = optimize.stochastic_reconfiguration(
+        rate * IMAGINARY_TIME / system.kinetic_scale * (2 * jnp.pi) ** -2, schedule, config.method, trust=0.05
+    )
+    p = optimize.stochastic_reconfiguration(
+        rate * LEARNING_RATE * beta, schedule, config.method, trust=0.1, damping=0.1
+    )
+    return p, optimize.adam(1e-3 * rate, schedule, config.clip), flow
+
+
+def _metrics(walkers: Walkers, f: Array, beta: float, regressions: Any) -> dict[str, Array]:
+    """One row of metrics.csv (without the times)."""
+    squares = [
+        jnp.sum((jnp.tensordot(residual, leaf, 1) / len(f)) ** 2)
+        for scores, residual in regressions
+        for leaf in jax.tree.leaves(scores)
+    ]
+    return {
+        "beta": jnp.asarray(beta),
+        "F": jnp.mean(f),
+        "F_error": jnp.std(f) / jnp.sqrt(len(f) - 1.0),
+        "E": jnp.mean(walkers.energy.real),
+        "S": -jnp.mean(walkers.log_prob),
+        "kinetic": jnp.mean(walkers.kinetic.real),
+        "potential": jnp.mean(walkers.potential),
+        "F_var": jnp.var(f),
+        "acceptance": jnp.ones(()),
+        "least_pivot": jnp.min(walkers.least),
+        "grad_norm": jnp.sqrt(sum(squares, start=jnp.zeros(()))),
+    }
