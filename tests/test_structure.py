@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 LAYERS = [
     {"errors", "version", "principle", "geometry", "units", "linear_algebra"},
-    {"statistics", "exact", "optimize", "physics"},
+    {"statistics", "exact", "optimize", "physics", "observables"},
     {"densities", "sampling", "config", "states"},
     {"systems"},
     {"train", "evaluation"},
@@ -19,7 +19,8 @@ LAYERS = [
     {"checkpoint", "progress"},
     {"run"},
     {"figures", "figures_quantum"},
-    {"report"},
+    {"sweep"},
+    {"report", "arguments"},
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

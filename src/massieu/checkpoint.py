@@ -53,13 +53,11 @@ def load_newest(
     """
     damaged: list[str] = []
     for path in sorted(folder.glob("step-*.npz"), reverse=True):
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            meta = json.loads(str(arrays.pop("meta")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError):
+        found = _read(path)
+        if found is None:
             damaged.append(path.name)
             continue
+        arrays, meta = found
         if meta.get("identity") != identity:
             raise RunError(
                 f"{path}: this checkpoint is of {meta.get('identity')}, not of {identity}; nothing was changed"
@@ -67,6 +65,31 @@ def load_newest(
         return _restore(path, arrays, like), meta, damaged
     detail = f"{', '.join(damaged)} cannot be read (truncated?)" if damaged else "there is no checkpoint"
     raise RunError(f"{folder}: cannot resume, {detail}; nothing was changed")
+
+
+def with_parameters_of(folder: Path, like: TrainState) -> TrainState | None:
+    """`like` with the parameters, and nothing else, of the newest readable checkpoint.
+
+    None if there is none, or if its parameters have other names or shapes.
+    """
+    readable = (found for path in sorted(folder.glob("step-*.npz"), reverse=True) if (found := _read(path)))
+    arrays = next(((arrays for arrays, _ in readable)), {})
+    wanted = {name: leaf for name, leaf in _leaves(like) if name.startswith(".params")}
+    held = {name: array for name, array in arrays.items() if name.startswith(".params")}
+    if not held or {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in held.items()}:
+        return None
+    leaves = [jnp.asarray(held[name], leaf.dtype) for name, leaf in wanted.items()]
+    return like._replace(params=jax.tree.unflatten(jax.tree.structure(like.params), leaves))
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Arrays and meta data of a checkpoint, or None if it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return arrays, json.loads(str(arrays.pop("meta")))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError):
+        return None
 
 
 def _leaves(state: TrainState) -> list[tuple[str, Any]]:

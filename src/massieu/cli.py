@@ -1,27 +1,24 @@
-"""The command line: list, run, resume, evaluate, reference, report.
+"""The command line: list, run, resume, evaluate, sweep, reference, report.
 
 Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 bad input, one line, nothing written.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import json
 import os
 import sys
-import types
-import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import yaml
 
-from massieu.config import Config
+from massieu import arguments as flags
+from massieu.arguments import Parser, checked, named_system, system_parser
 from massieu.errors import InputError, RunError, did_you_mean
-from massieu.systems import SYSTEMS, System
+from massieu.systems import SYSTEMS
 from massieu.version import __version__
 
 COMMANDS = {
@@ -29,25 +26,10 @@ COMMANDS = {
     "run": "minimise the free energy of a system",
     "resume": "continue a run from its last checkpoint",
     "evaluate": "average again with frozen parameters and more samples",
+    "sweep": "a grid of runs over parameters given with commas",
     "reference": "exact or independent values",
     "report": "figures and report.html of a run",
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse that complains in one line and suggests the nearest flag."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-    def parse(self, arguments: list[str]) -> argparse.Namespace:
-        """All arguments, or InputError naming the first unknown one."""
-        values, unknown = self.parse_known_args(arguments)
-        if unknown:
-            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-            name = unknown[0].split("=")[0]
-            raise InputError(f"{name}: no such parameter of '{self.prog}'{did_you_mean(name, flags)}")
-        return values
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,6 +69,7 @@ def _dispatch(arguments: list[str]) -> int:
         "run": _run,
         "resume": _resume,
         "evaluate": _evaluate,
+        "sweep": _sweep,
         "reference": _reference,
         "report": _report,
     }
@@ -105,7 +88,7 @@ def _use_compilation_cache() -> None:
 def _list(arguments: list[str]) -> int:
     Parser(prog="massieu list", description=COMMANDS["list"]).parse(arguments)
     for name, kind in SYSTEMS.items():
-        parameters = ", ".join(f"{flag} ({field.default})" for flag, field in _parameters(kind).items())
+        parameters = ", ".join(f"{flag} ({field.default})" for flag, field in flags.parameters(kind).items())
         print(f"{name:13s} {kind.summary}; {parameters.replace('_', '-')}; {kind.source}")
     return 0
 
@@ -114,17 +97,14 @@ def _run(arguments: list[str]) -> int:
     from massieu.progress import Lines
     from massieu.run import configure, minimize
 
-    kind, rest = _system(arguments, "run")
-    parser = _system_parser(kind, "run")
-    options = parser.add_argument_group("training and evaluation")
-    for field in dataclasses.fields(Config):
-        _add(options, field.name, field, typing.get_type_hints(Config)[field.name])
+    kind, rest = named_system(arguments, "run")
+    parser = system_parser(kind, "run")
+    flags.add_training(parser)
     parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
     values = vars(parser.parse(rest))
-    system = _make(kind, values)
-    given = {f.name: values[f.name] for f in dataclasses.fields(Config) if values[f.name] is not None}
-    config = configure(system, **given)
+    system = flags.make(kind, values)
+    config = configure(system, **flags.training(values))
     if values["dry_run"]:
         resolved = {"system": kind.name, "parameters": system.parameters(), "config": config.as_dict()}
         print(yaml.safe_dump(resolved, sort_keys=False), end="")
@@ -141,7 +121,7 @@ def _resume(arguments: list[str]) -> int:
 
     parser = Parser(prog="massieu resume", description=COMMANDS["resume"])
     parser.add_argument("dir", metavar="DIR")
-    parser.add_argument("--steps", type=_checked("steps", int), help="train up to this many steps instead")
+    parser.add_argument("--steps", type=checked("steps", int), help="train up to this many steps instead")
     values = parser.parse(arguments)
     if values.steps is not None and values.steps < 1:
         raise InputError(f"steps = {values.steps}: must be an integer >= 1")
@@ -160,7 +140,7 @@ def _evaluate(arguments: list[str]) -> int:
 
     parser = Parser(prog="massieu evaluate", description=COMMANDS["evaluate"])
     parser.add_argument("dir", metavar="DIR")
-    parser.add_argument("--samples", type=_checked("samples", int), help="number of samples (default: as in the run)")
+    parser.add_argument("--samples", type=checked("samples", int), help="number of samples (default: as in the run)")
     values = parser.parse(arguments)
     if values.samples is not None and values.samples < 100:
         raise InputError(f"samples = {values.samples}: must be an integer >= 100")
@@ -169,15 +149,42 @@ def _evaluate(arguments: list[str]) -> int:
     return 0
 
 
+def _sweep(arguments: list[str]) -> int:
+    from massieu import sweep
+    from massieu.progress import Lines
+
+    kind, rest = named_system(arguments, "sweep")
+    parser = system_parser(kind, "sweep", lists=True)
+    flags.add_training(parser)
+    parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
+    parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
+    values = vars(parser.parse(flags.join_negative(rest)))
+    given = {flag: values[flag] for flag in flags.parameters(kind) if values[flag] is not None}
+    plan = sweep.plan(kind, given, flags.training(values))
+    if values["dry_run"]:
+        print("\n".join(sweep.described(plan)))
+        return 0
+    if values["out"] is None:
+        raise InputError("out = None: must be given, the directory of the sweep")
+    from massieu.report import sweep_table
+
+    rows, failed = sweep.run(plan, Path(values["out"]), Lines)
+    print(sweep_table(rows))
+    print(f"sweep: {Path(values['out']) / 'sweep.csv'}")
+    if failed:
+        raise RunError(f"{len(failed)} of {len(plan.points)} points: {', '.join(failed)}; the rest is done")
+    return 0
+
+
 def _reference(arguments: list[str]) -> int:
     from massieu.run import reference_dict
 
-    kind, rest = _system(arguments, "reference")
-    parser = _system_parser(kind, "reference")
-    parser.add_argument("--seed", type=_checked("seed", int), default=0, help="seed of the sampling methods")
+    kind, rest = named_system(arguments, "reference")
+    parser = system_parser(kind, "reference")
+    parser.add_argument("--seed", type=checked("seed", int), default=0, help="seed of the sampling methods")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     values = vars(parser.parse(rest))
-    system = _make(kind, values)
+    system = flags.make(kind, values)
     with jax.enable_x64(True):
         found = reference_dict(system, system.reference(values["seed"])) or {}
     if values["json"]:
@@ -205,68 +212,6 @@ def _finish(run: Any, folder: Path) -> None:
     report = run.report(folder)
     print(results_table(run.summary()))
     print(f"report: {report}")
-
-
-# ---- arguments from dataclasses
-
-
-def _system(arguments: list[str], command: str) -> tuple[type[System], list[str]]:
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: massieu {command} SYSTEM [--param value ...]\n\nsystems: {', '.join(SYSTEMS)}")
-        raise SystemExit(0 if arguments else 2)
-    kind = SYSTEMS.get(arguments[0])
-    if kind is None:
-        names = ", ".join(SYSTEMS)
-        raise InputError(f"{arguments[0]}: no such system, must be one of {names}{did_you_mean(arguments[0], SYSTEMS)}")
-    return kind, arguments[1:]
-
-
-def _system_parser(kind: type[System], command: str) -> Parser:
-    parser = Parser(prog=f"massieu {command} {kind.name}", description=kind.summary, allow_abbrev=False)
-    group = parser.add_argument_group("system")
-    hints = typing.get_type_hints(kind)
-    for flag, field in _parameters(kind).items():
-        _add(group, flag, field, hints[field.name])
-    return parser
-
-
-def _parameters(kind: type[System]) -> dict[str, dataclasses.Field]:
-    return {f.metadata["flag"] or f.name: f for f in dataclasses.fields(kind) if "help" in f.metadata}
-
-
-def _add(group: Any, name: str, field: dataclasses.Field, hint: Any) -> None:
-    """One flag; None when it is not given, so that defaults stay in one place, the dataclass."""
-    inner = [t for t in typing.get_args(hint) if t is not type(None)] if _is_optional(hint) else [hint]
-    default = "" if field.default is None else f" (default: {field.default})"
-    kind = _checked(name, inner[0])
-    flag = "--" + name.replace("_", "-")
-    group.add_argument(
-        flag, dest=name, type=kind, metavar=inner[0].__name__.upper(), help=field.metadata["help"] + default
-    )
-
-
-def _is_optional(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType)
-
-
-def _checked(name: str, kind: type) -> Callable[[str], Any]:
-    """A converter that names the field, the value and what is allowed."""
-    words = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
-
-    def convert(text: str) -> Any:
-        try:
-            if kind is bool:
-                return {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}[text.lower()]
-            return kind(text)
-        except (ValueError, KeyError):
-            raise argparse.ArgumentTypeError(f"{name} = {text}: must be {words[kind]}") from None
-
-    return convert
-
-
-def _make(kind: type[System], values: dict[str, Any]) -> System:
-    given = {field.name: values[flag] for flag, field in _parameters(kind).items() if values[flag] is not None}
-    return kind(**given)
 
 
 def _shown(parameters: dict[str, Any]) -> str:

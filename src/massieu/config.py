@@ -43,6 +43,7 @@ class Config:
     attention: int = option(0, "quantum: attention layers of p(K) on top of shells and pairs")
     method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto")
     sampler: str = option("direct", "positions of quantum particles: direct (independent), mala or metropolis chains")
+    moves: int = option(10, "mala, metropolis: steps of every chain between updates")
     clip_energy: float = option(5.0, "quantum: energies further from the median are moved to this many deviations")
     accumulate: int = option(1, "quantum: batches drawn for one update")
     checkpoint_every: int = option(25, "steps between checkpoints")
@@ -59,6 +60,7 @@ class Config:
         one_of("method", self.method, ("auto", "sr", "minsr", "spring"))
         one_of("sampler", self.sampler, ("direct", "mala", "metropolis"))
         at_least("accumulate", self.accumulate, 1)
+        at_least("moves", self.moves, 1)
         at_least("attention", self.attention, 0)
         one_of("precision", self.precision, ("float32", "float64"))
         for name in ("width", "depth", "fisher_batch"):

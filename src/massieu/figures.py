@@ -123,3 +123,24 @@ def _turned(minimum: np.ndarray, one: np.ndarray) -> np.ndarray:
     images = minimum @ turns.swapaxes(1, 2)
     gaps = np.linalg.norm(images[:, :, None] - one[None, None], axis=-1).min(axis=2)
     return images[np.argmin((gaps**2).sum(axis=1))]
+
+
+def sweep(rows: list[dict[str, Any]], swept: list[str], names: tuple[str, ...], energy_unit: str) -> Figure:
+    """The quantities against the first swept parameter, one curve for each value of the others."""
+    figure = Figure(figsize=(3.6 * len(names), 3.4), layout="constrained")
+    curves: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row[swept[0]]):
+        curves.setdefault(tuple(row[name] for name in swept[1:]), []).append(row)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for values, points in sorted(curves.items()):
+            points = [p for p in points if name in p]
+            label = ", ".join(f"{k} = {v:g}" for k, v in zip(swept[1:], values, strict=True))
+            x, y, error = ([p[k] for p in points] for k in (swept[0], name, f"{name}_error"))
+            drawn = axes.errorbar(x, y, error, fmt="o-", ms=4, lw=0.9, capsize=2, label=label or name)
+            known = [(p[swept[0]], p["F_reference"]) for p in points if name == "F" and p["F_reference"] is not None]
+            if known:
+                axes.plot(*zip(*known, strict=True), "--", lw=0.9, color=drawn.lines[0].get_color(), label="reference")
+        unit = {"F": f" ({energy_unit})", "E": f" ({energy_unit})", "S": " (k_B)"}.get(name, "")
+        axes.set(xlabel=swept[0], ylabel=("m*/m" if name == "effective_mass_ratio" else name) + unit)
+    axes.legend(fontsize=8)
+    return figure

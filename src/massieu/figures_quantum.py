@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from massieu.observables import landau as functional
 from massieu.systems.electron_gas import BINS, ElectronGas
 
 Row = dict[str, float]
@@ -60,6 +61,27 @@ def occupations(system: ElectronGas, observables: dict[str, Any]) -> Figure:
     axes.plot(np.sort(k), ideal[: len(k)], "k.-", lw=0.8, ms=3, label="ideal gas, exact")
     axes.set(xlabel=r"$k\,r_s$", ylabel="occupation", ylim=(-0.02, None))
     axes.legend(fontsize=8)
+    return figure
+
+
+def landau(system: ElectronGas, label: np.ndarray, log_prob: np.ndarray) -> Figure | None:
+    """Quasi-particle energies with the free parabola, and their interaction; None if too few sets K were drawn."""
+    orbitals = functional.Orbitals(system.plane_waves()[0], system.twist_vectors, system.spins, system.length)
+    fit = functional.fit(label, log_prob, system.beta, orbitals)
+    if fit is None:
+        return None
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    k2 = fit.k2 * system.rs**2
+    left.plot(k2, fit.k2, "k-", lw=0.8, label=r"free, $k^2$")
+    left.errorbar(k2, fit.eps, fit.eps_error, fmt="o", ms=4, label=rf"$R^2$ = {fit.r2:.4f}, $m^*/m$ = {fit.mass}")
+    left.set(xlabel=r"$(k\,r_s)^2$", ylabel=r"$\varepsilon_k$ (Ry), equal to $k^2$ at the Fermi level")
+    left.legend(fontsize=8)
+    for distance, f, error, kind in zip(fit.distance, fit.f, fit.f_error, ("equal", "opposite"), strict=False):
+        right.errorbar(distance * system.rs, f, error, fmt="o", ms=4, label=f"{kind} spins")
+    right.axhline(0, color="0.7", lw=0.8)
+    right.set(xlabel=r"$|k-k'|\,r_s$", ylabel=r"$f_{kk'}$ (Ry), less its mean at the Fermi level")
+    right.legend(fontsize=8)
     return figure
 
 

@@ -34,14 +34,14 @@ def write_report(folder: Path) -> Path:
     if summary is None or summary.get("status") != "finished" or not rows:
         raise InputError(f"{folder}: must be the directory of a finished run (massieu resume finishes one)")
     with np.load(folder / "samples.npz") as file:
-        x = file["x"]
+        samples = {name: file[name] for name in file.files}
     known = json.loads((folder / "reference.json").read_text()) or {}
     drawn = {"free_energy": figures.free_energy(rows, summary, known), "variance": figures.spread(rows, summary)}
     system = _system_of(folder)
     if isinstance(system, ElectronGas):
-        drawn |= _of_electrons(system, rows, summary, known)
+        drawn |= _of_electrons(system, rows, summary, known, samples)
     elif isinstance(system, ClassicalSystem):
-        drawn["samples"] = figures.samples(system, x)
+        drawn["samples"] = figures.samples(system, samples["x"])
     images = {name: _png(figure) for name, figure in drawn.items()}
     (folder / "figures").mkdir(exist_ok=True)
     for name, data in images.items():
@@ -52,10 +52,17 @@ def write_report(folder: Path) -> Path:
 
 
 def _of_electrons(
-    system: ElectronGas, rows: list[dict[str, float]], summary: dict[str, Any], known: dict[str, Any]
+    system: ElectronGas,
+    rows: list[dict[str, float]],
+    summary: dict[str, Any],
+    known: dict[str, Any],
+    samples: dict[str, np.ndarray],
 ) -> dict[str, Figure]:
     observables = summary["observables"]
-    return {
+    landau = None
+    if system.theta > 0 and {"label", "log_prob"} <= samples.keys():
+        landau = figures_quantum.landau(system, samples["label"], samples["log_prob"])
+    return ({"landau": landau} if landau is not None else {}) | {
         "energies": figures_quantum.energies(rows, summary, known.get("ideal", {})),
         "pair_correlation": figures_quantum.pair_correlation(system, observables),
         "occupations": figures_quantum.occupations(system, observables),
@@ -155,6 +162,25 @@ def results_table(summary: dict[str, Any]) -> str:
     table = _columns([["", "value", "reference", "z"], *results(summary)])
     observed = _columns([observable_head(summary), *observable_rows(summary)])
     return "\n\n".join([table, _columns(quality(summary)), observed, method])
+
+
+def sweep_table(rows: list[dict[str, Any]]) -> str:
+    """The rows of sweep.csv as text for the terminal, errors in brackets."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    shown = [name for name in names if not name.endswith("_error")]
+    heads = {"effective_mass_ratio": "m*/m", "F_reference": "F reference"}
+    if not rows:
+        return "no point is finished"
+    return _columns([[heads.get(n, n) for n in shown], *([_cell(row, name) for name in shown] for row in rows)])
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    if value is None:
+        return ""
+    if f"{name}_error" in row:
+        return str(Estimate(value, row[f"{name}_error"]))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def reference_table(system: System, known: dict[str, Any]) -> str:

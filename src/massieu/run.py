@@ -112,6 +112,7 @@ def minimize(
     beta: float | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    start_from: str | Path | None = None,
     **options: Any,
 ) -> Run:
     """Minimise the variational free energy of a system and evaluate it.
@@ -119,6 +120,8 @@ def minimize(
     density: anything with flowjax's sample/log_prob interface and the shape of a configuration, or the name of one of
     the library's for spins (default: the system's);
     beta: inverse temperature (default: the system's own); out: run directory (default: keep all in memory);
+    start_from: another run directory, whose newest parameters (not the optimiser's state) training starts from if they
+    have the right shapes and a lower F than a fresh start;
     options: fields of `Config` (steps, batch, seed, ...).  InputError for anything that cannot work.
     """
     beta = getattr(system, "beta", None) if beta is None else beta
@@ -128,11 +131,13 @@ def minimize(
         positive("beta", beta)
     if isinstance(density, str):
         density, options = None, options | {"density": density}
-    config = configure(system, **options)
+    config, warm = configure(system, **options), None if start_from is None else Path(start_from)
+    if warm is not None and not (warm / "checkpoints").is_dir():
+        raise InputError(f"start_from = {warm}: must be a run directory with checkpoints")
     with jax.enable_x64(True):
         density = make_density(system, config) if density is None else density
         folder = None if out is None else prepare(Path(out), system, beta, config)
-        return _train_and_evaluate(system, density, beta, config, folder, progress or Silent())
+        return _train_and_evaluate(system, density, beta, config, folder, progress or Silent(), start_from=warm)
 
 
 def configure(system: System, **options: Any) -> Config:
@@ -237,7 +242,7 @@ def make_system(kind: type[System], parameters: dict[str, Any]) -> System:
     return kind(**{names[name]: value for name, value in parameters.items()})
 
 
-def _train_and_evaluate(system, density, beta, config, folder, progress, resumed=None) -> Run:
+def _train_and_evaluate(system, density, beta, config, folder, progress, resumed=None, start_from=None) -> Run:
     began = time.monotonic()
     reference = system.reference(config.seed) if config.reference else None
     if reference is not None and reference.best is not None:
@@ -246,7 +251,7 @@ def _train_and_evaluate(system, density, beta, config, folder, progress, resumed
             progress.reference = reference.best.F
     for note in system.notes():
         progress.say(note)
-    training, state, rows, meta = resumed or _start(system, density, beta, config)
+    training, state, rows, meta = resumed or _start(system, density, beta, config, start_from, progress)
     spent = rows[-1]["seconds"] if rows else 0.0
     state = _train(training, state, rows, meta, system, beta, config, folder, progress)
     progress.close()
@@ -271,13 +276,29 @@ def final_evaluation(system: System, density: Any, beta: float, config: Config) 
     """Averages with frozen parameters and random numbers of their own."""
     seed = config.seed + EVALUATION_SEED
     if isinstance(system, QuantumSystem):
-        return evaluate_quantum(system, density, beta, config.samples, seed)
+        result = evaluate_quantum(system, density, beta, config.samples, seed)
+        return result._replace(observables=result.observables | system.derived_observables(result))
     return evaluate(system, density, beta, config.samples, seed)
 
 
-def _start(system, density, beta, config) -> tuple[Problem, TrainState, list[Row], dict[str, Any]]:
+def _start(system, density, beta, config, warm, progress) -> tuple[Problem, TrainState, list[Row], dict[str, Any]]:
     training = start_problem(system, density, beta, config)
-    return training, training.start, [], {"best_F": math.inf}
+    state = training.start if warm is None else _warm_start(training, warm, progress)
+    return training, state, [], {"best_F": math.inf}
+
+
+def _warm_start(training: Problem, folder: Path, progress: Progress) -> TrainState:
+    """The start with the parameters of another run; the fresh start where they do not fit or have the higher F."""
+    state = checkpoint.with_parameters_of(folder / "checkpoints", training.start)
+    if state is None:
+        progress.say(f"fresh start: the parameters of {folder.name} have other shapes")
+        return training.start
+    warm, fresh = (float(training.step(start)[1]["F"]) for start in (state, training.start))
+    if not warm < fresh:
+        progress.say(f"fresh start: F is {fresh:.6g} there, {warm:.6g} with the parameters of {folder.name}")
+        return training.start
+    progress.say(f"starts from {folder.name}: F is {warm:.6g} there, {fresh:.6g} at a fresh start")
+    return state
 
 
 def _train(training, state, rows, meta, system, beta, config, folder, progress) -> TrainState:

@@ -1,10 +1,20 @@
-"""Markov chains whose proposals come from the density: unbiased averages from an imperfect ansatz."""
+"""Markov chains: with proposals from the density, and Metropolis and MALA for positions in the periodic box.
+
+Direct sampling (densities, states) needs none of these; the chains are for averages that no density can bias, and for
+wavefunctions without a direct sampler.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
+
+TARGET = {"metropolis": 0.5, "mala": 0.65}  # acceptance that the step adapts to
 
 
 class Chains(NamedTuple):
@@ -32,3 +42,80 @@ def neural_proposals(log_weights: np.ndarray, chains: int, rng: np.random.Genera
         index[:, t] = held
         accepted += int(accept.sum())
     return Chains(index, accepted / max(1, chains * (length - 1)))
+
+
+class Walkers(NamedTuple):
+    """Persistent walkers: labels (B, ..), positions x (B, N, dim) in units of the box, and their step length."""
+
+    label: Array
+    x: Array
+    step: Array
+
+
+class ChainReport(NamedTuple):
+    """Accepted fraction of the moves of positions and of the labels."""
+
+    acceptance: Array
+    label_acceptance: Array
+
+
+LogDensity = Callable[[Any, Array], Array]
+
+
+def advance(
+    kind: str,
+    log_density: LogDensity,
+    propose_labels: Callable[[Array], Array],
+    key: Array,
+    walkers: Walkers,
+    moves: int,
+) -> tuple[Walkers, ChainReport]:
+    """`moves` steps of every walker in p(n) |Psi_n(x)|^2, with ln|Psi_n(x)|^2 = log_density(n, x), smooth on the torus.
+
+    Each step proposes a new label n' ~ p, accepted with |Psi_n'(x)|^2/|Psi_n(x)|^2, and then moves x by Metropolis
+    ("metropolis": value only) or by the Metropolis-adjusted Langevin algorithm ("mala", Roberts and Tweedie 1996).
+    Moves are made in the plane and wrapped, so that both satisfy detailed balance on the torus: the reverse move is the
+    negative of the same displacement.  The step length adapts between calls, never within one.
+    """
+    batch = len(walkers.x)
+    value_and_force = jax.vmap(jax.value_and_grad(log_density, argnums=1))
+
+    def one(state: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        label, x = state
+        for_label, for_coin, for_move = jax.random.split(key, 3)
+        value, force = value_and_force(label, x)
+        other = propose_labels(for_label)
+        new_value, new_force = value_and_force(other, x)
+        swap = jnp.log(jax.random.uniform(for_coin, (batch,))) < new_value - value
+        label = jnp.where(swap[:, None], other, label)
+        value, force = jnp.where(swap, new_value, value), jnp.where(swap[:, None, None], new_force, force)
+        x, accepted = _move(kind, value_and_force, for_move, label, x, value, force, walkers.step)
+        return (label, x), (jnp.mean(accepted), jnp.mean(swap))
+
+    (label, x), (accepted, swapped) = jax.lax.scan(one, (walkers.label, walkers.x), jax.random.split(key, moves))
+    acceptance = jnp.mean(accepted)
+    step = jnp.clip(walkers.step * jnp.exp(0.5 * (acceptance - TARGET[kind])), 1e-4, 0.5)
+    return Walkers(label, x, step), ChainReport(acceptance, jnp.mean(swapped))
+
+
+def _move(
+    kind: str, value_and_force: Callable, key: Array, label: Array, x: Array, value: Array, force: Array, step: Array
+):
+    """One Metropolis or MALA move of all positions at once."""
+    noise_key, coin_key = jax.random.split(key)
+    noise = jax.random.normal(noise_key, x.shape)
+    drift = 0.5 * step**2 if kind == "mala" else 0.0
+    shift = step * noise + drift * _limited(force, step)
+    trial = x + shift
+    new_value, new_force = value_and_force(label, trial)
+    backward = (-shift - drift * _limited(new_force, step)) / step
+    log_ratio = new_value - value + 0.5 * jnp.sum(noise**2 - backward**2, axis=(1, 2))
+    accepted = jnp.log(jax.random.uniform(coin_key, (len(x),))) < log_ratio
+    trial = trial - jnp.floor(trial)
+    return jnp.where(accepted[:, None, None], trial, x), accepted
+
+
+def _limited(force: Array, step: Array) -> Array:
+    """The force on each particle, shortened to 2/step near nodes; a function of x only, so detailed balance holds."""
+    length = jnp.sqrt(jnp.sum(force**2, axis=-1, keepdims=True) + 1e-300)
+    return force * jnp.minimum(1.0, 2 / (step * length))

@@ -37,6 +37,7 @@ class TrainState(NamedTuple):
     opt_state: Any
     key: Array
     step: Array
+    walkers: Any = ()  # of Markov chains, where there are any
 
 
 Step = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]

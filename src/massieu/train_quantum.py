@@ -19,19 +19,20 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from massieu import optimize
+from massieu import optimize, sampling
 from massieu.config import Config
 from massieu.principle import trainable
 from massieu.states import DensityMatrix
+from massieu.states.density_matrix import Draw
 from massieu.systems.quantum import QuantumSystem
 from massieu.train import Problem, TrainState
 
 CHUNK_BYTES = 2**26  # memory for the derivatives of one chunk of walkers
-IMAGINARY_TIME = 0.1  # step of the flow's natural gradient in units of L^2/Ry
+IMAGINARY_TIME = 0.03  # step of the flow's natural gradient in units of L^2/Ry
 LEARNING_RATE = 0.05  # of the natural gradient of p, in units of beta F
 
 
-class Walkers(NamedTuple):
+class Weighed(NamedTuple):
     """A weighed batch: labels (B, ..), ln p (B,), z, x and gradient of ln Psi at x (B, N, dim), energies (B,)."""
 
     label: Array
@@ -57,7 +58,7 @@ def chunk_size(rho: DensityMatrix, batch: int) -> int:
     return max(1, min(batch, CHUNK_BYTES // each))
 
 
-def weigh(rho: DensityMatrix, system: QuantumSystem, draw: Any) -> Walkers:
+def weigh(rho: DensityMatrix, system: QuantumSystem, draw: Any) -> Weighed:
     """Local energies of a draw, chunk by chunk."""
 
     def one(args: tuple[Array, Array]) -> tuple[Array, ...]:
@@ -67,7 +68,7 @@ def weigh(rho: DensityMatrix, system: QuantumSystem, draw: Any) -> Walkers:
         return local.x, local.gradient, kinetic, system.potential(local.x), local.least
 
     rows = jax.lax.map(one, (draw.label, draw.z), batch_size=chunk_size(rho, len(draw.z)))
-    return Walkers(draw.label, draw.log_prob, draw.z, *rows)
+    return Weighed(draw.label, draw.log_prob, draw.z, *rows)
 
 
 def clipped(f: Array, deviations: float) -> Array:
@@ -85,7 +86,8 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
     params = (plain, network, psi)
     optimisers = _optimisers(system, beta, config)
     opt_state = tuple(opt.init(part) for opt, part in zip(optimisers, params, strict=True))
-    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32))
+    draw, walkers = _sampler(rho, config)
+    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32), walkers)
 
     def combined(params: Any) -> DensityMatrix:
         plain, network, psi = params
@@ -97,8 +99,8 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
     def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         rho = combined(state.params)
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), config.accumulate)
-        parts = jax.lax.map(lambda key: weigh(rho, system, rho.draw(key, config.batch)), keys)
-        walkers = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts)
+        chains, (drawn, acceptance) = jax.lax.scan(lambda chains, key: draw(rho, chains, key), state.walkers, keys)
+        walkers = weigh(rho, system, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
         f = walkers.energy.real + walkers.log_prob / beta
         kept = clipped(f, config.clip_energy)
         real = kept - jnp.mean(kept)
@@ -116,19 +118,41 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
             updates, new_opt[i] = optimisers[i].update(gradient, state.opt_state[i], state.params[i], **extra)
             new_params[i] = optax.apply_updates(state.params[i], updates)
         new_params[2] = trainable(eqx.combine(new_params[2], static_psi).projected())[0]
-        new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1)
-        return new, _metrics(walkers, f, beta, regressions)
+        new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1, chains)
+        return new, _metrics(walkers, f, beta, regressions) | {"acceptance": jnp.mean(acceptance)}
 
     return Problem(step, start, (static_p, static_psi), combined)
 
 
-def _scores_p(params: Any, static: Any, walkers: Walkers) -> Any:
+def _sampler(rho: DensityMatrix, config: Config) -> tuple[Any, Any]:
+    """draw(rho, chains, key) -> (chains, (Draw, acceptance)), and the chains that it starts from.
+
+    Chains live on the base points z, whose density |D_K(z)|^2 does not change in training; they start in equilibrium.
+    """
+    if config.sampler == "direct":
+        return lambda rho, chains, key: (chains, (rho.draw(key, config.batch), jnp.ones(()))), ()
+    first = jax.jit(lambda key: rho.draw(key, config.batch))(jax.random.key(config.seed + 1))
+    spacing = rho.p.n ** (-1 / rho.psi.orbitals.shape[1])
+    walkers = sampling.Walkers(first.label, first.z, jnp.asarray(0.1 * spacing))
+
+    def draw(rho: DensityMatrix, chains: sampling.Walkers, key: Array) -> tuple[sampling.Walkers, tuple[Draw, Array]]:
+        def labels(key: Array) -> Array:
+            return jax.vmap(rho.p.sample_and_log_prob)(jax.random.split(key, config.batch))[0]
+
+        chains, report = sampling.advance(config.sampler, rho.psi.log_base_density, labels, key, chains, config.moves)
+        drawn = Draw(chains.label, jax.vmap(rho.p.log_prob)(chains.label), chains.x)
+        return chains, (drawn, report.acceptance)
+
+    return draw, walkers
+
+
+def _scores_p(params: Any, static: Any, walkers: Weighed) -> Any:
     """d ln p(K) (B, ...) less its mean."""
     one = jax.grad(lambda params, label: eqx.combine(params, static).log_prob(label))
     return _centred(jax.vmap(one, (None, 0))(params, walkers.label))
 
 
-def _scores_psi(params: Any, static: Any, walkers: Walkers) -> Any:
+def _scores_psi(params: Any, static: Any, walkers: Weighed) -> Any:
     """Real, then imaginary parts of d ln Psi (2 B, ...) less their means."""
 
     def one(params: Any, label: Array, z: Array, gradient: Array) -> Array:
@@ -159,7 +183,7 @@ def _optimisers(system: QuantumSystem, beta: float, config: Config) -> tuple[Any
         return tuple(optimize.adam(rate, schedule, config.clip) for _ in range(3))
     rate = config.learning_rate or 1.0
     flow = optimize.stochastic_reconfiguration(
-        rate * IMAGINARY_TIME / system.kinetic_scale * (2 * jnp.pi) ** -2, schedule, config.method, trust=0.05
+        rate * IMAGINARY_TIME / system.kinetic_scale * (2 * jnp.pi) ** -2, schedule, config.method, trust=0.02
     )
     p = optimize.stochastic_reconfiguration(
         rate * LEARNING_RATE * beta, schedule, config.method, trust=0.1, damping=0.1
@@ -167,7 +191,7 @@ def _optimisers(system: QuantumSystem, beta: float, config: Config) -> tuple[Any
     return p, optimize.adam(1e-3 * rate, schedule, config.clip), flow
 
 
-def _metrics(walkers: Walkers, f: Array, beta: float, regressions: Any) -> dict[str, Array]:
+def _metrics(walkers: Weighed, f: Array, beta: float, regressions: Any) -> dict[str, Array]:
     """One row of metrics.csv (without the times)."""
     squares = [
         jnp.sum((jnp.tensordot(residual, leaf, 1) / len(f)) ** 2)
@@ -183,7 +207,6 @@ def _metrics(walkers: Walkers, f: Array, beta: float, regressions: Any) -> dict[
         "kinetic": jnp.mean(walkers.kinetic.real),
         "potential": jnp.mean(walkers.potential),
         "F_var": jnp.var(f),
-        "acceptance": jnp.ones(()),
         "least_pivot": jnp.min(walkers.least),
         "grad_norm": jnp.sqrt(sum(squares, start=jnp.zeros(()))),
     }

@@ -14,6 +14,8 @@ interaction f between them, and, with attention layers, the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -178,6 +180,60 @@ class Occupation(eqx.Module):
         classes = jnp.asarray(self.pair_class)[(spin[:, None] != spin[None]).astype(int), occupied[None, :]]
         earlier = jnp.tril(jnp.ones((self.n, self.n), bool), -1)
         return jnp.sum(jnp.where(earlier[:, :, None], self.pairs[classes], 0.0), axis=1)
+
+
+class TabulatedOccupation(eqx.Module):
+    """p(K|q) of a small system as a table over all sets: a softmax of given energies plus one shift for each class.
+
+    sets (n, N) and the classes (n,) are ordered by `rank`; log_weights (Q, n) is where training starts from.  `slope`
+    scales a known part of the energies (n,), such as the first-order interaction.
+    """
+
+    rank: Callable[[Array], Array]
+    sets: np.ndarray
+    log_weights: np.ndarray
+    classes: np.ndarray
+    known: np.ndarray
+    shifts: Array
+    slope: Array
+
+    def __init__(
+        self,
+        rank: Callable[[Array], Array],
+        sets: np.ndarray,
+        log_weights: np.ndarray,
+        classes: np.ndarray,
+        known: np.ndarray,
+    ):
+        self.rank, self.sets = rank, sets
+        self.log_weights = log_weights - log_weights.max(axis=1, keepdims=True)
+        self.classes, self.known = classes, known - known.min()
+        self.shifts, self.slope = jnp.zeros(int(classes.max()) + 1), jnp.zeros(())
+
+    @property
+    def n(self) -> int:
+        """Number of fermions."""
+        return self.sets.shape[1]
+
+    def log_prob(self, label: Array) -> Array:
+        """ln p(K|q) of one label (1 + N,)."""
+        q, at = label[0], self.rank(label[1:])
+        learned = self.shifts[jnp.asarray(self.classes)[at]] - self.slope * jnp.asarray(self.known)[at]
+        logit = jnp.asarray(self.log_weights)[q, at] + learned
+        return logit - jax.scipy.special.logsumexp(self._logits(q))  # apart: its gradient is the same for all labels
+
+    def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
+        """One label (1 + N,), its twist uniform, and ln p(K|q)."""
+        choose, draw = jax.random.split(key)
+        q = jax.random.randint(choose, (), 0, len(self.log_weights))
+        table = jax.nn.log_softmax(self._logits(q))
+        below = jnp.cumsum(jnp.exp(table))
+        at = jnp.searchsorted(below, jax.random.uniform(draw) * below[-1])
+        return jnp.concatenate([q[None], jnp.asarray(self.sets)[at]]), table[at]
+
+    def _logits(self, q: Array) -> Array:
+        base = jnp.asarray(self.log_weights)
+        return (base[q] if len(base) > 1 else base[0]) + self.shifts[self.classes] - self.slope * self.known
 
 
 class SingleOccupation(eqx.Module):

@@ -27,6 +27,37 @@ def total_momentum(determinant: Determinant, vectors: np.ndarray) -> tuple[int, 
     return tuple(int(p) for p in vectors[np.array(determinant) % len(vectors)].sum(axis=0))
 
 
+def small_matrix(block: list[Determinant], vectors: np.ndarray) -> np.ndarray:
+    """`interaction_matrix` element by element: the faster way for a few determinants."""
+    matrix = np.zeros((len(block), len(block)))
+    for a, bra in enumerate(block):
+        matrix[a, a] = exchange(bra, vectors)
+        for b in range(a):
+            matrix[a, b] = matrix[b, a] = _element(bra, block[b], vectors)
+    return matrix
+
+
+def exchange(determinant: Determinant, vectors: np.ndarray) -> float:
+    """Diagonal element: minus 1/r between the momenta of every pair of equal spin."""
+    m = len(vectors)
+    pairs = itertools.combinations(determinant, 2)
+    return -sum(coulomb(vectors[i % m] - vectors[j % m]) for i, j in pairs if i // m == j // m)
+
+
+def _element(bra: Determinant, ket: Determinant, vectors: np.ndarray) -> float:
+    """Between two different determinants: not zero only if they differ in two spin orbitals."""
+    m = len(vectors)
+    left, right = [s for s in bra if s not in ket], [s for s in ket if s not in bra]
+    if len(left) != 2:
+        return 0.0
+    (p, q), (i, j) = left, right
+    value = coulomb(vectors[p % m] - vectors[i % m]) if (p // m, q // m) == (i // m, j // m) else 0.0
+    if (p // m, q // m) == (j // m, i // m):
+        value -= coulomb(vectors[p % m] - vectors[j % m])
+    sign = (-1) ** (bra.index(p) + bra.index(q) + ket.index(i) + ket.index(j))
+    return sign * value
+
+
 def interaction_matrix(block: list[Determinant], vectors: np.ndarray) -> np.ndarray:
     """Coulomb matrix (n, n) between determinants of one total momentum, without the self-images."""
     place = {determinant: a for a, determinant in enumerate(block)}

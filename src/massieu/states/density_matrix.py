@@ -18,7 +18,7 @@ class Draw(NamedTuple):
 
 
 class DensityMatrix(eqx.Module):
-    """p: `sample_and_log_prob(key)`, `log_prob(label)`; psi: `sample(key, label)`, `local(label, z)`, `surrogate`."""
+    """p: `sample_and_log_prob(key)`, `log_prob(label)`; psi: `sample(key, labels)`, `local(label, z)`, `surrogate`."""
 
     p: Any
     psi: Any
@@ -27,4 +27,4 @@ class DensityMatrix(eqx.Module):
         """Direct sampling of n ~ p(n) and x ~ |Psi_n(x)|^2: independent samples, no Markov chain."""
         of_label, of_state = jax.random.split(key)
         label, log_prob = jax.vmap(self.p.sample_and_log_prob)(jax.random.split(of_label, batch))
-        return Draw(label, log_prob, jax.vmap(self.psi.sample)(jax.random.split(of_state, batch), label))
+        return Draw(label, log_prob, self.psi.sample(of_state, label))

@@ -19,7 +19,7 @@ from jax import Array
 from massieu.linear_algebra import inverse_and_log_det
 from massieu.states.mixing import Mixing
 from massieu.states.pair_flow import PairFlow
-from massieu.states.slater import Reference, log_reference, reference_jet, sample_reference
+from massieu.states.slater import Reference, log_reference, reference_jet, sample_references
 
 
 class Local(NamedTuple):
@@ -56,9 +56,13 @@ class FermionFlow(eqx.Module):
         """The flow's coefficients for the total momentum of K."""
         return self.flow.of_momentum(jnp.sum(jnp.asarray(self.orbitals)[label[1:]], axis=0))
 
-    def sample(self, key: Array, label: Array) -> Array:
-        """z (N, dim) from |D_K|^2: T(z) is a sample of |Psi_K|^2."""
-        return sample_reference(key, self.reference(label), self.spins)
+    def sample(self, key: Array, labels: Array) -> Array:
+        """z (B, N, dim) from |D_K|^2 for labels (B, 1 + N): T(z) are samples of |Psi_K|^2."""
+        return sample_references(key, jax.vmap(self.reference)(labels), self.spins)
+
+    def log_base_density(self, label: Array, z: Array) -> Array:
+        """ln |D_K(z)|^2: what Markov chains over the base points sample."""
+        return 2 * log_reference(self.reference(label), z, self.spins).real
 
     def local(self, label: Array, z: Array) -> Local:
         """T(z) with the local kinetic energy, from the hand-propagated derivatives."""

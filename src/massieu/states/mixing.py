@@ -1,9 +1,10 @@
-"""Degenerate determinants, mixed by the interaction to first order before the flow carries them.
+"""Small configuration interaction: determinants of one total momentum, mixed before the flow carries them.
 
-Determinants of the same total momentum and kinetic energy (two pairs of a shell, singlet and triplet of two orbitals)
-are coupled however weak the interaction is; a flow, which is one map for all, cannot part them.  Each such block is
-replaced by the eigenvectors of the interaction in it.  Where symmetry leaves two of them degenerate they are taken as
-v1 +- i v2: their density keeps the symmetry of the box, as for p_x +- i p_y.
+A flow is one map for all determinants of a momentum.  It cannot part those that the interaction couples however weak
+it is (two pairs of a shell, singlet and triplet of two orbitals), nor move their nodes apart from each other.  So the
+determinants of each momentum, by rising kinetic energy, are taken in blocks of a few whole shells, and the Hamiltonian
+is diagonalised in each block: one unitary matrix, then the flow, another.  Where symmetry leaves two states of a block
+degenerate they are taken as v1 +- i v2: their density keeps the symmetry of the box, as for p_x +- i p_y.
 """
 
 from __future__ import annotations
@@ -16,57 +17,70 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.physics.plane_wave_matrix import Determinant, determinants, interaction_matrix, total_momentum
+from massieu.physics.plane_wave_matrix import Determinant, determinants, exchange, small_matrix, total_momentum
 
-MOST_DETERMINANTS = 20_000
-LARGEST_BLOCK = 6
+MOST_DETERMINANTS = 50_000
+LARGEST_BLOCK = 12
 
 
 class Mixing(eqx.Module):
-    """Tables over all determinants, by their rank: partners (n, m, N) as orbital indices, and coefficients (n, m)."""
+    """Tables over all determinants, by their rank: partners (n, m, N) as orbital indices, and coefficients (n, m).
+
+    coupling: e^2/L in units of (2 pi/L)^2, the kinetic energy of the shortest momentum.  energies (n,) of the mixed
+    states, in the latter unit, without twist and self-images.
+    """
 
     spins: tuple[int, ...] = eqx.field(static=True)
     binomials: np.ndarray
     partners: np.ndarray
     amplitudes: np.ndarray
+    energies: np.ndarray
 
-    def __init__(self, vectors: np.ndarray, spins: tuple[int, ...]):
+    def __init__(self, vectors: np.ndarray, spins: tuple[int, ...], coupling: float, largest: int = LARGEST_BLOCK):
         m, n = len(vectors), sum(spins)
         self.spins = spins
         self.binomials = np.array([[math.comb(a, b) for b in range(max(spins) + 2)] for a in range(m + 1)])
         every = determinants(m, spins)
-        blocks: dict[tuple, list[Determinant]] = defaultdict(list)
-        for determinant in every:
-            kinetic = int(np.sum(vectors[np.array(determinant) % m] ** 2))
-            blocks[(total_momentum(determinant, vectors), kinetic)].append(determinant)
-        mixed = [block for block in blocks.values() if 1 < len(block) <= LARGEST_BLOCK]
-        width = max([1] + [len(block) for block in mixed])
-        self.partners = np.zeros((len(every), width, n), int)
-        self.amplitudes = np.zeros((len(every), width), complex)
-        for determinant in every:
-            at = self._rank_of(np.array(determinant) % m)
-            self.partners[at] = np.array(determinant) % m
-            self.amplitudes[at, 0] = 1.0
-        for block in mixed:
-            vectors_of_block = _eigenvectors(interaction_matrix(block, vectors))
-            for determinant, amplitudes in zip(block, vectors_of_block.T, strict=True):
-                at = self._rank_of(np.array(determinant) % m)
-                self.partners[at, : len(block)] = np.array(block) % m
-                self.amplitudes[at] = 0.0
-                self.amplitudes[at, : len(block)] = amplitudes
+        self.partners = np.zeros((len(every), largest, n), int)
+        self.amplitudes = np.zeros((len(every), largest), complex)
+        self.energies = np.zeros(len(every))
+        for block, kinetic in _blocks(every, vectors, largest):
+            sets = np.array(block) % m
+            ranks = [self._rank_of(own) for own in sets]
+            if len(block) > largest:  # one shell too large to mix
+                self.partners[ranks] = sets[:, None]
+                self.amplitudes[ranks, 0] = 1.0
+                self.energies[ranks] = kinetic + coupling * np.array([exchange(one, vectors) for one in block])
+                continue
+            self.energies[ranks], states = _eigenstates(np.diag(kinetic) + coupling * small_matrix(block, vectors))
+            self.partners[ranks] = sets[:1, None]  # padding: amplitude zero
+            self.partners[ranks, : len(block)] = sets
+            self.amplitudes[ranks, : len(block)] = states.T
 
     def expand(self, occupied: Array) -> tuple[Array, Array]:
         """Occupations (m, N) and coefficients (m,) of the state that K = occupied (N,) stands for."""
+        at = self.rank(occupied)
+        return jnp.asarray(self.partners)[at], jnp.asarray(self.amplitudes)[at]
+
+    def rank(self, occupied: Array) -> Array:
+        """Place of a determinant in the tables: sum_j binomial(k_j, j), j = 1 .. n, for each spin."""
         binomials = jnp.asarray(self.binomials)
         at, start = jnp.asarray(0), 0
         for count in self.spins:
             indices = occupied[start : start + count]
             at = at * math.comb(len(self.binomials) - 1, count) + jnp.sum(binomials[indices, jnp.arange(1, count + 1)])
             start += count
-        return jnp.asarray(self.partners)[at], jnp.asarray(self.amplitudes)[at]
+        return at
+
+    def all_sets(self) -> np.ndarray:
+        """Occupied orbitals (n, N) of every determinant, by rank."""
+        every = np.array(determinants(len(self.binomials) - 1, self.spins)) % (len(self.binomials) - 1)
+        out = np.empty_like(every)
+        out[[self._rank_of(own) for own in every]] = every
+        return out
 
     def _rank_of(self, occupied: np.ndarray) -> int:
-        """Rank of a determinant: sum_j binomial(k_j, j), j = 1 .. n, for each spin."""
+        """`rank` in numpy."""
         at, start = 0, 0
         for count in self.spins:
             own = occupied[start : start + count]
@@ -81,8 +95,26 @@ def small_enough(orbitals: int, spins: tuple[int, ...]) -> bool:
     return math.prod(math.comb(orbitals, count) for count in spins) <= MOST_DETERMINANTS
 
 
-def _eigenvectors(matrix: np.ndarray) -> np.ndarray:
-    """Columns by rising energy, assigned to the determinants so that states with equal diagonal stay in order."""
+def _blocks(every: list[Determinant], vectors: np.ndarray, largest: int):
+    """(determinants, kinetic energies) of blocks of whole shells of one momentum, at most `largest` where possible."""
+    sectors: dict[tuple[int, ...], dict[int, list[Determinant]]] = defaultdict(lambda: defaultdict(list))
+    for determinant in every:
+        shell = int(np.sum(vectors[np.array(determinant) % len(vectors)] ** 2))
+        sectors[total_momentum(determinant, vectors)][shell].append(determinant)
+    for shells in sectors.values():
+        block: list[Determinant] = []
+        kinetic: list[float] = []
+        for energy in sorted(shells):
+            if block and len(block) + len(shells[energy]) > largest:
+                yield block, np.array(kinetic)
+                block, kinetic = [], []
+            block = block + shells[energy]
+            kinetic = kinetic + [float(energy)] * len(shells[energy])
+        yield block, np.array(kinetic)
+
+
+def _eigenstates(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies, rising, and states as columns; complex combinations of degenerate pairs."""
     values, vectors = np.linalg.eigh(matrix)
     out = vectors.astype(complex)
     start = 0
@@ -94,4 +126,4 @@ def _eigenvectors(matrix: np.ndarray) -> np.ndarray:
             x, y = vectors[:, a], vectors[:, a + 1]
             out[:, a], out[:, a + 1] = (x + 1j * y) / np.sqrt(2), (x - 1j * y) / np.sqrt(2)
         start = end
-    return out
+    return values, out

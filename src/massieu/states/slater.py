@@ -84,20 +84,21 @@ def reference_jet(reference: Reference, z: Array, metric: Array, spins: tuple[in
     return SlaterJet(top + jnp.log(size), total / size, gradient, curvature)
 
 
+def log_determinants(momenta: Array, z: Array, spins: tuple[int, ...]) -> Array:
+    """Complex ln of the product of one determinant per spin."""
+    total, start = jnp.zeros((), complex), 0
+    for count in spins:
+        of = slice(start, start + count)
+        start += count
+        if count:
+            _, phase, log_abs = inverse_and_log_det(jnp.exp(2j * jnp.pi * momenta[of] @ z[of].T))
+            total = total + log_abs + jnp.log(phase) - 0.5 * math.lgamma(count + 1)
+    return total
+
+
 def log_reference(reference: Reference, z: Array, spins: tuple[int, ...]) -> Array:
     """Complex ln of sum_a c_a D_a(z)."""
-
-    def log_determinants(momenta: Array) -> Array:
-        total, start = jnp.zeros((), complex), 0
-        for count in spins:
-            of = slice(start, start + count)
-            start += count
-            if count:
-                _, phase, log_abs = inverse_and_log_det(jnp.exp(2j * jnp.pi * momenta[of] @ z[of].T))
-                total = total + log_abs + jnp.log(phase) - 0.5 * math.lgamma(count + 1)
-        return total
-
-    logs = jax.vmap(log_determinants)(reference.momenta)
+    logs = jax.vmap(lambda k: log_determinants(k, z, spins))(reference.momenta)
     top = jax.lax.stop_gradient(jnp.max(jnp.where(reference.coefficients == 0, -jnp.inf, logs.real)))
     return top + jnp.log(jnp.sum(reference.coefficients * jnp.exp(logs - top)))
 
@@ -139,26 +140,38 @@ def sample_product(key: Array, momenta: Array, spins: tuple[int, ...]) -> Array:
     )
 
 
-def sample_reference(key: Array, reference: Reference, spins: tuple[int, ...]) -> Array:
-    """z (N, dim) from |sum_a c_a D_a|^2: proposals from sum_a |c_a|^2 |D_a|^2, accepted by the Cauchy-Schwarz bound."""
-    m = len(reference.coefficients)
+def sample_references(key: Array, references: Reference, spins: tuple[int, ...]) -> Array:
+    """z (B, N, dim) from |sum c D|^2 of B references (leaves with a leading axis B).
+
+    By rejection from the mixture sum |c| |D|^2, as |sum c D|^2 <= (sum |c|) sum |c| |D|^2; every round makes B
+    proposals and deals them to the references that still wait for one.
+    """
+    batch, m = references.coefficients.shape
     if m == 1:
-        return sample_product(key, reference.momenta[0], spins)
-    weight = jnp.abs(reference.coefficients) ** 2
+        keys = jax.random.split(key, batch)
+        return jax.vmap(lambda k, momenta: sample_product(k, momenta[0], spins))(keys, references.momenta)
 
-    def log_bound(z: Array) -> Array:
-        one = jnp.ones(1, complex)
-        logs = jax.vmap(lambda k: log_reference(Reference(k[None], one), z, spins).real)(reference.momenta)
-        return jax.scipy.special.logsumexp(2 * logs, b=weight) + jnp.log(jnp.sum(weight > 0))
+    def propose(key: Array, reference: Reference) -> tuple[Array, Array]:
+        choose, place, coin = jax.random.split(key, 3)
+        size = jnp.abs(reference.coefficients)
+        which = jax.random.categorical(choose, jnp.log(size))
+        z = sample_product(place, reference.momenta[which], spins)
+        logs = jax.vmap(lambda k: log_determinants(k, z, spins))(reference.momenta)
+        top = jnp.max(jnp.where(size == 0, -jnp.inf, logs.real))
+        amplitude = jnp.abs(jnp.sum(reference.coefficients * jnp.exp(logs - top)))
+        bound = jnp.sum(size) * jnp.sum(size * jnp.exp(2 * (logs.real - top)))
+        return z, jax.random.uniform(coin) * bound < amplitude**2
 
-    def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def a_round(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         key, z, done = state
-        key, choose, place, coin = jax.random.split(key, 4)
-        which = jax.random.categorical(choose, jnp.log(weight))
-        trial = sample_product(place, reference.momenta[which], spins)
-        log_ratio = 2 * log_reference(reference, trial, spins).real - log_bound(trial)
-        accept = (jnp.log(jax.random.uniform(coin)) < log_ratio) & ~done
-        return key, jnp.where(accept, trial, z), done | accept
+        key, now = jax.random.split(key)
+        waiting = jnp.argsort(done)  # those that wait come first
+        lane = waiting[jnp.arange(batch) % jnp.maximum(1, jnp.sum(~done))]
+        trial, accepted = jax.vmap(propose)(
+            jax.random.split(now, batch), jax.tree.map(lambda leaf: leaf[lane], references)
+        )
+        to = jnp.where(accepted & ~done[lane], lane, batch)  # out of range: dropped
+        return key, z.at[to].set(trial, mode="drop"), done.at[to].set(True, mode="drop")
 
-    start = (key, jnp.zeros(reference.momenta.shape[1:]), jnp.asarray(False))
-    return jax.lax.while_loop(lambda state: ~state[2], propose, start)[1]
+    start = (key, jnp.zeros((batch, *references.momenta.shape[2:])), jnp.zeros(batch, bool))
+    return jax.lax.while_loop(lambda state: ~jnp.all(state[2]), a_round, start)[1]

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.densities.occupation import Occupation, SingleOccupation
+from massieu.densities.occupation import Occupation, SingleOccupation, TabulatedOccupation
 from massieu.errors import InputError, at_least, finite, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.geometry import half_space, integer_vectors, minimum_image, plane_waves
+from massieu.observables.effective_mass import effective_mass_ratio
 from massieu.physics import momentum_shells
 from massieu.physics.ewald import Ewald
 from massieu.principle import Estimate
@@ -29,6 +30,7 @@ from massieu.units import box_length, fermi_temperature
 CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
 BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
 RESOLUTION = 1.2
+MOST_CLASSES = 400  # shifts of a tabulated p(K)
 BINS = 60
 
 
@@ -50,7 +52,7 @@ class ElectronGas(QuantumSystem):
     twists: str = parameter("grid:4", "points of twist = average: grid:N per axis, or random:N in all")
     interacting: bool = parameter(True, "false: the ideal gas")
     cutoff: int | None = parameter(None, "number of plane waves (default: from the error target)")
-    mix: bool = parameter(True, "mix degenerate determinants to first order, where they can be tabulated")
+    mix: int = parameter(24, "determinants of one momentum mixed by the interaction, where they can be tabulated")
     spins: tuple[int, ...] = derived()
     twist_vectors: np.ndarray = derived()  # (Q, dim)
     length: float = derived()
@@ -66,6 +68,7 @@ class ElectronGas(QuantumSystem):
         self.length = box_length(self.n, self.rs, self.dim)
         self.twist_vectors = _twists(str(self.twist), str(self.twists), self.dim)
         self.ewald = Ewald(self.dim)
+        at_least("mix", self.mix, 1)
         if self.cutoff is not None:
             most = max(self.spins)
             require(self.cutoff >= most, "cutoff", self.cutoff, f"at least {most}, one plane wave per electron")
@@ -128,7 +131,9 @@ class ElectronGas(QuantumSystem):
         of_p, of_flow = jax.random.split(jax.random.key(config.seed))
         momenta = vectors + self.twist_vectors[:, None]
         energies = (2 * np.pi / self.length) ** 2 * np.sum(momenta**2, axis=-1)
-        mixing = Mixing(vectors, self.spins) if self._mixes(vectors) else None
+        coupling = 2 * self.length / (2 * np.pi) ** 2  # 2/L over (2 pi/L)^2, in Ry
+        tabulated = self._tabulated(vectors)
+        mixing = Mixing(vectors, self.spins, coupling, self.mix) if tabulated else None
         flow = PairFlow(
             self.spins,
             self.dim,
@@ -140,11 +145,28 @@ class ElectronGas(QuantumSystem):
         psi = FermionFlow(self.spins, vectors, self.twist_vectors, mixing, flow)
         if self.theta == 0:
             return DensityMatrix(SingleOccupation(self._ground_sets(energies)), psi)
+        if mixing is not None:
+            return DensityMatrix(self._table(mixing, vectors), psi)
         sizes = {"width": config.width or 16, "depth": config.attention}
         return DensityMatrix(Occupation(momenta, -self.beta * energies, self.spins, **sizes, key=of_p), psi)
 
-    def _mixes(self, vectors: np.ndarray) -> bool:
-        return self.mix and self.interacting and self.theta > 0 and small_enough(len(vectors), self.spins)
+    def _tabulated(self, vectors: np.ndarray) -> bool:
+        return self.interacting and self.theta > 0 and small_enough(len(vectors), self.spins)
+
+    def _table(self, mixing: Mixing, vectors: np.ndarray) -> TabulatedOccupation:
+        """p(K) over all sets from the energies of the mixed determinants; sets alike by symmetry share one shift."""
+        sets = mixing.all_sets()
+        total = np.sum(vectors[sets], axis=1)
+        unit = (2 * np.pi / self.length) ** 2
+        boost = 2 * total @ self.twist_vectors.T + self.n * np.sum(self.twist_vectors**2, axis=1)
+        log_weights = -self.beta * unit * (mixing.energies[:, None] + boost).T
+        intrinsic = np.round(mixing.energies - np.sum(total**2, axis=1) / self.n, 7)
+        known = self.beta * unit * (mixing.energies - np.sum(vectors[sets] ** 2, axis=(1, 2)))
+        _, classes = np.unique(intrinsic, return_inverse=True)
+        weight = np.exp(log_weights - log_weights.max(axis=1, keepdims=True)).mean(axis=0)
+        order = np.argsort(-np.bincount(classes.ravel(), weight))  # the most frequent first, the rest together
+        place = np.minimum(np.argsort(order), MOST_CLASSES)
+        return TabulatedOccupation(mixing.rank, sets, log_weights, place[classes.ravel()], known)
 
     def _ground_sets(self, energies: np.ndarray) -> np.ndarray:
         """The lowest orbitals (Q, N) of each spin at each twist."""
@@ -207,6 +229,15 @@ class ElectronGas(QuantumSystem):
         """Integer vectors of S(k), up to four times the Fermi wavevector."""
         radius = 4 / self.rs * self.length / (2 * np.pi) * (1 if self.dim == 2 else 1.2)
         return half_space(integer_vectors(self.dim, radius))
+
+    def derived_observables(self, result: Any) -> dict[str, Any]:
+        """m*/m = S/S_0, S_0 of the ideal gas in the same box at the same twists."""
+        if self.theta == 0 or not self.interacting:
+            return {}
+        ideal = self.ideal().S
+        if ideal is None or not ideal.value > 0:
+            return {}
+        return {"effective_mass_ratio": effective_mass_ratio(result.S, ideal).as_dict()}
 
 
 def _twists(twist: str, points: str, dim: int) -> np.ndarray:

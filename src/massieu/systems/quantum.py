@@ -64,3 +64,7 @@ class QuantumSystem(eqx.Module):
         """The parameters by name, as configuration files show them."""
         shown = (f for f in dataclasses.fields(self) if "help" in f.metadata)
         return {f.metadata["flag"] or f.name: getattr(self, f.name) for f in shown}
+
+    def derived_observables(self, result: Any) -> dict[str, Any]:
+        """Named entries of the summary that follow from the final evaluation as a whole (an `Evaluation`)."""
+        return {}

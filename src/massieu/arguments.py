@@ -1,0 +1,127 @@
+"""Command-line flags made from dataclasses: the parameters of a system and the fields of the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from massieu.config import Config
+from massieu.errors import InputError, did_you_mean
+from massieu.systems import SYSTEMS, System
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that complains in one line and suggests the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+    def parse(self, arguments: list[str]) -> argparse.Namespace:
+        """All arguments, or InputError naming the first unknown one."""
+        values, unknown = self.parse_known_args(arguments)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            name = unknown[0].split("=")[0]
+            raise InputError(f"{name}: no such parameter of '{self.prog}'{did_you_mean(name, flags)}")
+        return values
+
+
+def named_system(arguments: list[str], command: str) -> tuple[type[System], list[str]]:
+    """The system that the first argument names, and the other arguments."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: massieu {command} SYSTEM [--param value ...]\n\nsystems: {', '.join(SYSTEMS)}")
+        raise SystemExit(0 if arguments else 2)
+    kind = SYSTEMS.get(arguments[0])
+    if kind is None:
+        names = ", ".join(SYSTEMS)
+        raise InputError(f"{arguments[0]}: no such system, must be one of {names}{did_you_mean(arguments[0], SYSTEMS)}")
+    return kind, arguments[1:]
+
+
+def system_parser(kind: type[System], command: str, lists: bool = False) -> Parser:
+    """A flag for every parameter of the system; with `lists` numbers may come with commas and are tuples then."""
+    parser = Parser(prog=f"massieu {command} {kind.name}", description=kind.summary, allow_abbrev=False)
+    group = parser.add_argument_group("system")
+    hints = typing.get_type_hints(kind)
+    for flag, field in parameters(kind).items():
+        add_flag(group, flag, field, hints[field.name], lists)
+    return parser
+
+
+def add_training(parser: Parser) -> None:
+    """A flag for every field of the configuration."""
+    options = parser.add_argument_group("training and evaluation")
+    for field in dataclasses.fields(Config):
+        add_flag(options, field.name, field, typing.get_type_hints(Config)[field.name])
+
+
+def training(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the configuration that were given."""
+    return {f.name: values[f.name] for f in dataclasses.fields(Config) if values[f.name] is not None}
+
+
+def parameters(kind: type[System]) -> dict[str, dataclasses.Field]:
+    """The parameters of a system by their public names."""
+    return {f.metadata["flag"] or f.name: f for f in dataclasses.fields(kind) if "help" in f.metadata}
+
+
+def add_flag(group: Any, name: str, field: dataclasses.Field, hint: Any, lists: bool = False) -> None:
+    """One flag; None when it is not given, so that defaults stay in one place, the dataclass."""
+    inner = [t for t in typing.get_args(hint) if t is not type(None)] if _is_optional(hint) else [hint]
+    default = "" if field.default is None else f" (default: {field.default})"
+    many = lists and inner[0] is not str
+    kind = checked_list(name, inner[0]) if many else checked(name, inner[0])
+    flag, metavar = "--" + name.replace("_", "-"), inner[0].__name__.upper() + (",..." if many else "")
+    group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=field.metadata["help"] + default)
+
+
+def _is_optional(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def checked(name: str, kind: type) -> Callable[[str], Any]:
+    """A converter that names the field, the value and what is allowed."""
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a word"}
+
+    def convert(text: str) -> Any:
+        try:
+            if kind is bool:
+                return {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}[text.lower()]
+            return kind(text)
+        except (ValueError, KeyError):
+            raise argparse.ArgumentTypeError(f"{name} = {text}: must be {words[kind]}") from None
+
+    return convert
+
+
+def checked_list(name: str, kind: type) -> Callable[[str], Any]:
+    """A converter of one value, or of several with commas between to a tuple."""
+    one = checked(name, kind)
+
+    def convert(text: str) -> Any:
+        parts = text.split(",")
+        return one(text) if len(parts) == 1 else tuple(one(part.strip()) for part in parts)
+
+    return convert
+
+
+def join_negative(arguments: list[str]) -> list[str]:
+    """--h -1,1 as --h=-1,1: argparse takes a list that begins with a minus sign for a flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and re.match(r"-[\d.].*,", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def make(kind: type[System], values: dict[str, Any]) -> System:
+    """The system with the parameters that were given."""
+    given = {field.name: values[flag] for flag, field in parameters(kind).items() if values[flag] is not None}
+    return kind(**given)

@@ -1,0 +1,1 @@
+"""What follows from averages and samples: effective mass, density derivatives, Landau's functional."""

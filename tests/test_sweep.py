@@ -1,0 +1,185 @@
+"""Sweeps: a grid of ordinary runs that start from each other, continued by the same command, one table at the end."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import massieu as ms
+from massieu import checkpoint, sweep
+from massieu.cli import main
+from massieu.progress import Silent
+from massieu.systems import SK, ElectronGas, Ising
+
+TINY = ["--steps", "2", "--batch", "16", "--samples", "500"]
+SWEEP = ["sweep", "sk", "--n", "6", "--beta", "0.3,0.5", *TINY]
+POINTS = ["beta-0.3", "beta-0.5"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep") / "glass"
+    assert main([*SWEEP, "--out", str(folder)]) == 0
+    return folder
+
+
+def _table(folder):
+    with open(folder / "sweep.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_point_is_a_run_directory_and_the_table_has_their_results(finished):
+    rows = _table(finished)
+    assert [float(row["beta"]) for row in rows] == [0.3, 0.5]
+    for name, row in zip(POINTS, rows, strict=True):
+        summary = json.loads((finished / name / "summary.json").read_text())
+        assert summary["status"] == "finished" and (finished / name / "report.html").exists()
+        for quantity in "FESC":
+            assert float(row[quantity]) == summary[quantity]["value"]
+            assert float(row[f"{quantity}_error"]) == summary[quantity]["error"]
+        assert float(row["F_reference"]) == summary["reference"]["F"]["value"]
+        assert float(row["F"]) - float(row["F_reference"]) > -4 * float(row["F_error"])
+        assert float(row["F_var"]) >= 0 and float(row["seconds"]) > 0
+    assert (finished / "sweep.png").stat().st_size > 0
+
+
+def test_same_command_again_trains_nothing(finished, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("beta-*/*.*")}
+    assert main([*SWEEP, "--out", str(finished)]) == 0
+    assert capsys.readouterr().out.count("skipped") == 2
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("beta-*/*.*")} == before
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["with a checkpoint", "before the first checkpoint"])
+def test_interrupted_point_is_continued_to_the_same_numbers(finished, tmp_path, kept, capsys):
+    import shutil
+
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    for name in ("summary.json", "samples.npz", "report.html"):
+        (copy / POINTS[1] / name).unlink()
+    if not kept:
+        shutil.rmtree(copy / POINTS[1] / "figures")
+        for name in ("samples.npz", "reference.json"):
+            (copy / POINTS[1] / name).unlink(missing_ok=True)
+        for path in (copy / POINTS[1] / "checkpoints").iterdir():
+            path.unlink()
+    assert main([*SWEEP, "--out", str(copy)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("skipped") == 1 and ("continues from" if kept else "starts from beta-0.3") in said
+    for old, new in zip(_table(finished), _table(copy), strict=True):
+        assert {k: v for k, v in old.items() if k != "seconds"} == {k: v for k, v in new.items() if k != "seconds"}
+
+
+def test_other_grid_in_the_same_directory_is_refused(finished, capsys):
+    for changed in (["--beta", "0.3,0.6"], ["--n", "5"], ["--steps", "3"], ["--seed", "1"]):
+        assert main([*SWEEP, *changed, "--out", str(finished)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and f"its {changed[0][2:]} is" in error
+
+
+def test_parameters_of_another_run_are_the_start_and_nothing_else_is(finished):
+    with ms.run.jax.enable_x64(True):
+        system, beta, config = ms.run.read_config(finished / POINTS[0])
+        training = ms.run.start_problem(system, ms.run.make_density(system, config), beta, config)
+        state = checkpoint.with_parameters_of(finished / POINTS[0] / "checkpoints", training.start)
+        trained, _, _ = checkpoint.load_newest(
+            finished / POINTS[0] / "checkpoints", training.start, ms.run.identity(system, beta)
+        )
+    leaves = ms.run.jax.tree.leaves
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(state.params), leaves(trained.params), strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(leaves(state.params), leaves(training.start.params)))
+    assert int(state.step) == 0
+    assert all(np.array_equal(a, b) for a, b in zip(leaves(state.opt_state), leaves(training.start.opt_state)))
+
+
+def test_other_shapes_mean_a_fresh_start_and_are_said(finished):
+    class Told(Silent):
+        def __init__(self):
+            self.lines = []
+
+        def say(self, text):
+            self.lines.append(text)
+
+    told = Told()
+    options = {"steps": 2, "batch": 16, "samples": 500, "reference": False}
+    warm = ms.minimize(SK(n=5), start_from=finished / POINTS[0], progress=told, **options)
+    assert any("fresh start" in line and "shapes" in line for line in told.lines)
+    assert warm.F == ms.minimize(SK(n=5), **options).F
+    with pytest.raises(ms.InputError, match="start_from"):
+        ms.minimize(SK(n=5), start_from="/no/such/place", **options)
+
+
+def test_neighbours_are_the_nearest_points_before_along_real_parameters():
+    plan = sweep.plan(ElectronGas, {"rs": (1.0, 5.0), "theta": (0.2, 0.4), "n": (2, 3)}, {})
+    start = {point.name: sweep.nearest(plan, point) for point in plan.points}
+    assert start["rs-1_theta-0.2_n-2"] is None and start["rs-1_theta-0.2_n-3"] is None
+    assert start["rs-1_theta-0.4_n-3"].name == "rs-1_theta-0.2_n-3"
+    assert start["rs-5_theta-0.2_n-2"].name == "rs-1_theta-0.2_n-2"
+    last = plan.points[-1]
+    assert sweep.nearest(plan, last, failed=("rs-1_theta-0.4_n-3",)).name == "rs-5_theta-0.2_n-3"
+
+
+def test_a_point_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    real = sweep.minimize
+
+    def broken(system, **options):
+        if system.beta == 0.3:
+            raise ms.RunError("diverged at step 1")
+        return real(system, **options)
+
+    monkeypatch.setattr(sweep, "minimize", broken)
+    assert main([*SWEEP, "--out", str(tmp_path / "s")]) == 1
+    captured = capsys.readouterr()
+    assert "1 of 2 points: beta-0.3" in captured.err and "diverged at step 1" in captured.out
+    assert [float(row["beta"]) for row in _table(tmp_path / "s")] == [0.5]
+    monkeypatch.setattr(sweep, "minimize", real)
+    assert main([*SWEEP, "--out", str(tmp_path / "s")]) == 0
+    assert len(_table(tmp_path / "s")) == 2
+
+
+def test_words_are_never_split_and_negative_lists_are_understood(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep", "electron-gas", "--n", "3", "--twist", "0.25,0.25", "--rs", "1,5", "--dry-run"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["rs-1", "rs-5"]
+    assert main(["sweep", "ising", "--l", "2,4", "--h", "-0.5,0.5", "--dry-run"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "l-2_h--0.5", "l-2_h-0.5", "l-4_h--0.5", "l-4_h-0.5"
+    ]  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+BAD = [
+    (["sweep", "isng", "--beta", "1,2"], "did you mean ising"),
+    (["sweep", "ising"], "with commas"),
+    (["sweep", "ising", "--beta", "0.3"], "with commas"),
+    (["sweep", "ising", "--beta", "0.3,x"], "beta = x: must be a number"),
+    (["sweep", "ising", "--beta", "0.3,"], "must be a number"),
+    (["sweep", "ising", "--beta", "0.3,0.3"], "beta = 0.3,0.3: must be at least two values, all different"),
+    (["sweep", "ising", "--beta", "0.3,-1"], "beta = -1.0"),
+    (["sweep", "ising", "--l", "2,2.5"], "l = 2.5: must be an integer"),
+    (["sweep", "ising", "--beta", "0.3,0.4", "--steps", "1,2"], "steps = 1,2: must be an integer"),
+    (["sweep", "ising", "--beta", "0.3,0.4"], "out = None: must be given"),
+    (["sweep", "ising", "--beta", "0.3,0.4", "--bta", "1"], "did you mean --beta"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+def test_bad_input_is_one_clear_line_and_exit_code_two(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and message in captured.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_directory_of_something_else_is_left_alone(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("precious")
+    assert main([*SWEEP, "--out", str(tmp_path)]) == 2
+    assert "empty" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_plan_from_python_takes_tuples():
+    plan = sweep.plan(Ising, {"l": 2, "beta": (0.1, 0.2)}, {"steps": 2})
+    assert [point.system.beta for point in plan.points] == [0.1, 0.2]
