@@ -58,6 +58,12 @@ def chunk_size(rho: DensityMatrix, batch: int) -> int:
     return max(1, min(batch, CHUNK_BYTES // each))
 
 
+def score_chunk(psi: Any, batch: int) -> int:
+    """Walkers whose pair sums over Fourier vectors fit CHUNK_BYTES at a time."""
+    n, vectors = sum(psi.spins), len(psi.flow.vectors)
+    return max(1, min(batch, CHUNK_BYTES // (8 * 8 * n * n * vectors)))
+
+
 def weigh(rho: DensityMatrix, system: QuantumSystem, draw: Any) -> Weighed:
     """Local energies of a draw, chunk by chunk."""
 
@@ -155,10 +161,14 @@ def _scores_p(params: Any, static: Any, walkers: Weighed) -> Any:
 def _scores_psi(params: Any, static: Any, walkers: Weighed) -> Any:
     """Real, then imaginary parts of d ln Psi (2 B, ...) less their means."""
 
-    def one(params: Any, label: Array, z: Array, gradient: Array) -> Array:
-        return eqx.combine(params, static).surrogate(label, z, gradient)
+    def one(args: tuple[Array, Array, Array]) -> Any:
+        return trainable(eqx.combine(params, static).scores(*args))[0]
 
-    both = jax.vmap(jax.jacrev(one), (None, 0, 0, 0))(params, walkers.label, walkers.z, walkers.gradient)
+    psi = eqx.combine(params, static)
+    if psi.flow.coefficients.size == 0:
+        return jax.tree.map(lambda leaf: jnp.zeros((2 * len(walkers.z), *leaf.shape)), params)
+    rows = (walkers.label, walkers.z, walkers.gradient)
+    both = jax.lax.map(one, rows, batch_size=score_chunk(psi, len(walkers.z)))
     return jax.tree.map(lambda s: jnp.concatenate([_centred(s[:, 0]), _centred(s[:, 1])]), both)
 
 

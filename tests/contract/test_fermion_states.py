@@ -107,6 +107,9 @@ def test_surrogate_gives_the_derivative_of_log_psi_at_fixed_x(family):
     _, fast = jax.jvp(lambda c: moved(c, lambda p: p.surrogate(label, z, local.gradient)), (c,), (direction,))
     _, slow = jax.jvp(lambda c: moved(c, lambda p: p.log_psi(label, local.x, z)), (c,), (direction,))
     np.testing.assert_allclose(fast, [slow.real, slow.imag], atol=1e-8 * (1 + abs(complex(slow))))
+    by_hand = psi.scores(label, z, local.gradient).flow.coefficients
+    automatic = jax.jacrev(lambda c: moved(c, lambda p: p.surrogate(label, z, local.gradient)))(c)
+    np.testing.assert_allclose(by_hand, automatic, atol=1e-9 * (1 + float(jnp.abs(automatic).max())))
 
 
 def test_bound_holds_between_the_grid_points_for_the_strongest_potentials():

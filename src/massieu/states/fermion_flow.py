@@ -86,6 +86,13 @@ class FermionFlow(eqx.Module):
         pull = jax.lax.stop_gradient(gradient)
         return jnp.stack([-0.5 * log_det - jnp.sum(pull.real * x), -jnp.sum(pull.imag * x)])
 
+    def scores(self, label: Array, z: Array, gradient: Array) -> FermionFlow:
+        """The derivative of `surrogate` by the parameters, by hand: a family whose coefficients are (2, ...)."""
+        pulls = jnp.stack([gradient.real, gradient.imag])
+        own = self.flow.parameter_gradient(self.coefficients(label), z, pulls, jnp.array([1.0, 0.0]))
+        total = jnp.sum(jnp.asarray(self.orbitals)[label[1:]], axis=0)
+        return eqx.tree_at(lambda psi: psi.flow.coefficients, self, self.flow.spread(total, own))
+
     def log_psi(self, label: Array, x: Array, near: Array) -> Array:
         """Complex ln Psi_K(x), by two Newton steps from a base point `near` with T(near) = x.
 

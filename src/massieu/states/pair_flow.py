@@ -125,6 +125,41 @@ class PairFlow(eqx.Module):
             half = half + slope @ laplacian + bend + 0.5 * _squared_change(third, inverse, jacobian)
         return FlowJet(z, log_det, jacobian, laplacian, gradient, half, least)
 
+    def parameter_gradient(self, c: Array, z: Array, pulls: Array, volumes: Array) -> Array:
+        """d/dc of -volume/2 ln det dx/dz - pull . x for each pull (R, N, dim) and volume (R,): (R, layers, kinds, V).
+
+        The reverse pass by hand, layer by layer, from structure factors and pair sums.
+        """
+        n, dim = z.shape
+        stack = []
+        for of_layer in c:
+            push, stretch, third = self.derivatives(of_layer, z, (1, 2, 3))
+            waves = plane_waves(z, self.vectors)
+            stack.append((_jacobian(stretch), third, waves[:, None] * waves[None].conj()))
+            z = z + jnp.sum(push, axis=1)
+        pull, gradients = -pulls, []
+        for jacobian, third, between in reversed(stack):
+            response = _between(inverse_and_log_det_spd(jacobian)[0], n, dim)
+            along = (pull[:, :, None] - pull[:, None]) @ self.vectors.T  # (R, N, N, V)
+            squared = response.reshape(n, n, -1) @ _monomial(self.vectors, 2).reshape(len(self.vectors), -1).T
+            pairs = -along * between.imag / (4 * np.pi) + 0.25 * volumes[:, None, None, None] * squared * between.real
+            gradients.append(jnp.stack([jnp.sum(pairs * m[..., None], axis=(1, 2)) for m in self._masks()], axis=1))
+            slope = -0.5 * jnp.einsum("ijabc,ijbc->ia", third, response)
+            moved = (pull.reshape(len(pull), -1) @ jacobian).reshape(pull.shape)
+            pull = moved + volumes[:, None, None] * slope
+        return jnp.stack(gradients[::-1], axis=1)
+
+    def _masks(self) -> list[np.ndarray]:
+        """For each kind of pair, 1 where a pair (N, N) is of this kind."""
+        return [(self.kinds == kind).astype(float) for kind in range(self.coefficients.shape[2])]
+
+    def spread(self, total: Array, gradient: Array) -> Array:
+        """The transpose of `of_momentum`: (.., layers, kinds, V) into the shape of all coefficients."""
+        at = tuple(total[a] % self.sector.shape[a] for a in range(self.dim))
+        own = jnp.zeros_like(gradient).at[..., jnp.asarray(self.turned)[at]].add(gradient)
+        one = jnp.arange(self.coefficients.shape[1]) == jnp.asarray(self.sector)[at]
+        return own[..., :, None, :, :] * one[:, None, None]
+
     def projected(self) -> PairFlow:
         """The same flow with its coefficients inside the bound that makes it a bijection."""
         safe = bounded(self.coefficients, self.vectors, sum(self.spins))

@@ -208,7 +208,26 @@ class ElectronGas(QuantumSystem):
 
     def reference(self, seed: int = 0) -> Reference:
         ideal = self.ideal()
-        return Reference(None if self.interacting else ideal, {}, ideal)
+        return Reference(self._diagonalised() if self.interacting else ideal, {}, ideal)
+
+    def _diagonalised(self) -> Thermodynamics | None:
+        """Exact values of two or three electrons at one twist, where the basis reaches the thermal cut-off."""
+        from massieu.exact.diagonalisation import largest_basis, thermal_diagonalisation
+
+        if self.n not in (2, 3) or len(self.twist_vectors) > 1:
+            return None
+        twist = self.twist_vectors[0]
+        unit = (2 * math.pi / self.length) ** 2
+        vectors, energies = momentum_shells.levels(self.dim, self.length, twist, unit * 36)
+        shells = np.flatnonzero(np.diff(energies) > 1e-9 * energies[-1]) + 1
+        kept, smaller = largest_basis(shells, self.spins)
+        if kept < len(self.plane_waves()[0]):
+            return None
+        own = self.n * self.ewald.energy(jnp.zeros((1, self.dim)))
+        offset = 2 / self.length * float(own)
+        return thermal_diagonalisation(
+            vectors[:kept], energies[:kept], self.spins, 2 / self.length, offset, self.beta, smaller
+        )
 
     def observables(self, label: Array, x: Array) -> dict[str, Array]:
         """g(r) in bins up to L/2, S(k) = |rho_k|^2/N on the shortest vectors, and quasi-particle occupations."""
