@@ -4,18 +4,19 @@ The reference follows Xie, Zhang and Wang, SciPost Phys. 14, 154 (2023), written
 depth 2 and width 16 with ln|det| of a jacfwd Jacobian inside ln Psi, its Laplacian by a loop over directions of
 jvp(grad), 50 Metropolis steps of all electrons, the reciprocal Ewald sum over pairs, momenta drawn by evaluating the
 whole causal transformer for each electron, and a dense solve with the full Fisher matrix.  Where there was a choice
-the reference has the faster: tanh for softplus, Cholesky for LU, array sweeps for the determinants.
+the reference has the faster: tanh for softplus, Cholesky for LU, walkers one by one where that beats a batch of them.
 
 Times are CPU-milliseconds per walker (process time, the best of a few runs), so that other work on the machine
-disturbs them little.  For one thread: OMP_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false.
+disturbs them little; ratios repeat to about 20 %.  For one thread: OMP_NUM_THREADS=1
+XLA_FLAGS=--xla_cpu_multi_thread_eigen=false.
 """
 
 import argparse
 import math
-import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -26,13 +27,13 @@ import optax
 import massieu as ms
 from massieu import optimize
 from massieu.config import Config
-from massieu.densities.occupation import Attention, Occupation
+from massieu.densities.occupation import Attention
 from massieu.geometry import integer_vectors, minimum_image
 from massieu.linear_algebra import inverse_and_log_det
 from massieu.physics.ewald import Ewald
 from massieu.principle import trainable
 from massieu.statistics import autocorrelation_time
-from massieu.train_quantum import problem, weigh
+from massieu.train_quantum import chunk_size, problem, weigh
 
 MOVES, WIDTH, DEPTH = 50, 16, 2
 KAPPA, REACH = 10.0, 15.0  # screening and cut-off of the pair form: terms of the real sum reach one image only
@@ -149,6 +150,11 @@ def naive_momenta(attention: Attention, n: int, key: jax.Array) -> jax.Array:
     return jax.lax.scan(place, jnp.zeros(n, int), (jnp.arange(n), jax.random.split(key, n)))[0]
 
 
+def all_conditionals(attention: Attention, occupied: jax.Array) -> jax.Array:
+    """ln p(K)."""
+    return jnp.sum(jnp.take_along_axis(conditionals(attention, occupied), occupied[:, None], axis=1))
+
+
 def dense_step(scores: jax.Array, residual: jax.Array) -> jax.Array:
     """Natural gradient (P,) from the full Fisher matrix of scores (R, P)."""
     fisher = scores.T @ scores / len(scores) + 1e-3 * jnp.eye(scores.shape[1])
@@ -164,8 +170,8 @@ class Stopwatch:
     def __init__(self):
         self.compiling = 0.0
 
-    def __call__(self, function, *args):
-        """Seconds of one call of jit(function), the best of at least two and of AT_LEAST seconds, and its result."""
+    def __call__(self, function, *args) -> float:
+        """Seconds of one call of jit(function): the best of at least two, and of AT_LEAST seconds."""
         began = time.process_time()
         compiled = jax.jit(lambda *args: function(*args)).lower(*args).compile()
         self.compiling += time.process_time() - began
@@ -173,108 +179,103 @@ class Stopwatch:
         taken = []
         while len(taken) < 2 or sum(taken) < AT_LEAST:
             began = time.process_time()
-            result = jax.block_until_ready(compiled(*args))
+            jax.block_until_ready(compiled(*args))
             taken.append(time.process_time() - began)
-        return min(taken), result
+        return min(taken)
+
+    def parts(self, tasks: dict[str, list]) -> dict[str, float]:
+        """Seconds per walker of each part, the sum of its tasks (function, arguments, walkers)."""
+        return {name: sum(self(f, *xs) / walkers for f, xs, walkers in todo) for name, todo in tasks.items()}
+
+
+def mapped(function, size: int = 1):
+    """A function of one walker over all of them, `size` at a time."""
+    return lambda *batch: jax.lax.map(lambda args: function(*args), batch, batch_size=size if size > 1 else None)
 
 
 def parameters(tree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(trainable(tree)[0]))
 
 
-def flat_scores(function, model):
-    """Derivatives by all parameters of the model as one row each; function(model, ..) -> (..,)."""
+def scores(function, model):
+    """Derivatives of function(model, ..) by all parameters, one row each, as a function of the rest."""
     params, static = trainable(model)
 
     def rows(*args):
         tree = jax.jacrev(lambda p: jnp.atleast_1d(function(eqx.combine(p, static), *args)))(params)
         return jnp.concatenate([leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(tree)], axis=1)
 
-    return jax.vmap(rows)
+    return rows
 
 
-def reference_parts(args, rho, draw) -> tuple[dict[str, float], float, list[int]]:
-    """CPU-seconds per walker of the parts of the reference, of compilation, and parameters of flow and p(K)."""
-    watch, b, key = Stopwatch(), args.reference_batch, jax.random.key(1)
-    flow = ResidualFlow(args.dim, key)
-    momenta = first_momenta(rho, draw, b)
-    x, orbitals = draw.z[:b], (rho.psi.orbitals + rho.psi.twist[0])[None]
+def reference_tasks(args, rho, draw) -> tuple[dict[str, list], list[int]]:
+    """The parts of the reference, and the parameters of its flow and p(K)."""
+    few, b, key = args.reference_batch, args.batch, jax.random.key(1)
+    flow, orbitals = ResidualFlow(args.dim, key), (rho.psi.orbitals + rho.psi.twist[0])[None]
     attention = Attention(orbitals, args.n, width=WIDTH, depth=DEPTH, key=key)
+    momenta, x = jnp.asarray(orbitals[0])[draw.label[:few, 1:]], draw.z[:few]
 
-    def value(x):
+    def density(x):
         return 2 * jax.vmap(lambda k, x: log_psi(flow, k, x)[0])(momenta, x)
 
-    found = {"sampling 50 moves": watch(lambda x: metropolis(value, key, x, 0.02, MOVES)[0], x)[0] / b}
-    found["local energy"] = watch(jax.vmap(lambda k, x: nested_kinetic(flow, k, x)), momenta, x)[0] / b
-    for dim, n in {args.dim: args.n, 3: 7}.items():
-        points = jax.random.uniform(key, (b, n, dim))
-        found[f"Ewald {dim}D"] = watch(lambda x: jax.lax.map(pair_ewald, x), points)[0] / b
-    keys = jax.random.split(key, args.batch)
-    seconds, occupied = watch(jax.vmap(lambda key: naive_momenta(attention, args.n, key)), keys)
-    found["momenta"] = seconds / args.batch
-    found["scores"] = watch(flat_scores(log_psi, flow), momenta, x)[0] / b
+    def dense(rows, size):
+        o = jax.random.normal(key, (rows, size))
+        return dense_step, (o, o[:, 0]), b
 
-    def log_prob(attention, occupied):
-        return jnp.sum(jnp.take_along_axis(conditionals(attention, occupied), occupied[:, None], axis=1))
-
-    found["scores"] += watch(flat_scores(log_prob, attention), occupied)[0] / args.batch
     sizes = [parameters(flow), parameters(attention)]
-    for name, rows, size in (("flow", 2 * args.batch, sizes[0]), ("p", args.batch, args.parameters)):
-        scores = jax.random.normal(key, (rows, size))
-        found[f"optimiser of {name}"] = watch(dense_step, scores, scores[:, 0])[0] / args.batch
-    return found, watch.compiling, sizes
+    found = {
+        "local energy": [(mapped(lambda k, x: nested_kinetic(flow, k, x)), (momenta, x), few)],
+        "sampling": [(lambda x: metropolis(density, key, x, 0.02, MOVES)[0], (x,), few)],
+        "momenta": [(jax.vmap(lambda key: naive_momenta(attention, args.n, key)), (jax.random.split(key, b),), b)],
+        "scores of flow": [(mapped(scores(log_psi, flow)), (momenta, x), few)],
+        "scores of p": [(jax.vmap(scores(all_conditionals, attention)), (draw.label[:, 1:],), b)],
+        "optimiser of flow": [dense(2 * b, sizes[0])],
+        "optimiser of p": [dense(b, args.parameters)],
+    }
+    for dim, n in {3: 7, args.dim: args.n}.items():
+        found[f"Ewald {dim}D, N = {n}"] = [(mapped(pair_ewald), (jax.random.uniform(key, (few, n, dim)),), few)]
+    return found, sizes
 
 
-def first_momenta(rho, draw, count: int) -> jax.Array:
-    """Momenta (count, N, dim) in units of 2 pi/L of the first labels."""
-    return jnp.asarray(rho.psi.orbitals)[draw.label[:count, 1:]] + jnp.asarray(rho.psi.twist)[0]
+def our_tasks(args, gas, rho, draw) -> dict[str, list]:
+    """The same parts of massieu; p(K) with attention layers of the reference's size."""
+    b, key, chunk = args.batch, jax.random.key(2), chunk_size(rho, args.batch)
+    p = system(args, args.n).default_ansatz(Config(depth=DEPTH, attention=DEPTH)).p
+    slope = draw.z + 0j
 
+    def sample_space(rows, size):
+        o = jax.random.normal(key, (rows, size))
+        method = optimize.stochastic_reconfiguration(0.1, optax.constant_schedule(1.0), "minsr")
+        theta = jnp.zeros(size)
+        start = method.init(theta)
+        return lambda o, f: method.update(theta, start, theta, scores=o, residual=f)[0], (o, o[:, 0]), b
 
-def potential(ewald: Ewald):
-    """Energies (B,) of walkers (B, N, dim), as a function."""
-    return lambda x: jax.lax.map(ewald.energy, x, batch_size=16)
-
-
-def our_parts(args, gas, rho, draw) -> tuple[dict[str, float], float]:
-    """The same parts of massieu, and of compilation."""
-    watch, b, key = Stopwatch(), args.batch, jax.random.key(2)
-    found = {"sampling": watch(rho.psi.sample, key, draw.label)[0] / b}
-    seconds, weighed = watch(lambda draw: weigh(rho, gas, draw), draw)
-    for dim, n in {args.dim: args.n, 3: 7}.items():
+    surrogate = scores(lambda psi, *rest: psi.surrogate(*rest), rho.psi)
+    found = {
+        "local energy": [(mapped(rho.psi.local, chunk), (draw.label, draw.z), b)],
+        "sampling": [(rho.psi.sample, (key, draw.label), b)],
+        "momenta": [(jax.vmap(p.sample_and_log_prob), (jax.random.split(key, b),), b)],
+        "scores of flow": [(jax.vmap(surrogate), (draw.label, draw.z, slope), b)],
+        "scores of p": [(jax.vmap(scores(lambda p, label: p.log_prob(label), p)), (draw.label,), b)],
+        "optimiser of flow": [sample_space(2 * b, parameters(rho.psi))],
+        "optimiser of p": [sample_space(b, args.parameters)],
+    }
+    for dim, n in {3: 7, args.dim: args.n}.items():
         points = jax.random.uniform(key, (b, n, dim))
-        found[f"Ewald {dim}D"] = watch(potential(Ewald(dim)), points)[0] / b
-    found["local energy"] = seconds / b - found[f"Ewald {args.dim}D"]
-    orbitals = (rho.psi.orbitals + rho.psi.twist[0])[None]
-    levels = -gas.beta * gas.kinetic_scale * (2 * np.pi) ** 2 * np.sum(orbitals**2, axis=-1)
-    p = Occupation(orbitals, levels, gas.spins, width=WIDTH, depth=DEPTH, key=key)
-    seconds, (labels, _) = watch(jax.vmap(p.sample_and_log_prob), jax.random.split(key, b))
-    found["momenta"] = seconds / b
-    surrogate = flat_scores(lambda psi, *rest: psi.surrogate(*rest), rho.psi)
-    found["scores"] = watch(surrogate, weighed.label, weighed.z, weighed.gradient)[0] / b
-    found["scores"] += watch(flat_scores(lambda p, label: p.log_prob(label), p), labels)[0] / b
-    for name, rows, size in (("flow", 2 * b, parameters(rho.psi)), ("p", b, args.parameters)):
-        opt = optimize.stochastic_reconfiguration(0.1, optax.constant_schedule(1.0), "minsr")
-        theta, scores = jnp.zeros(size), jax.random.normal(key, (rows, size))
-        state = opt.init(theta)
-
-        def update(scores, residual, opt=opt, state=state, theta=theta):
-            return opt.update(theta, state, theta, scores=scores, residual=residual)[0]
-
-        found[f"optimiser of {name}"] = watch(update, scores, scores[:, 0])[0] / b
-    return found, watch.compiling
+        found[f"Ewald {dim}D, N = {n}"] = [(mapped(Ewald(dim).energy, chunk), (points,), b)]
+    return found
 
 
 def whole_step(args, gas, attention: int = 0) -> tuple[float, float, list[int]]:
-    """CPU-seconds of one step and of its compilation, and parameters of flow and p(K)."""
+    """CPU-seconds per walker of one step, those of its compilation, and the parameters of flow and p(K)."""
     config = Config(batch=args.batch, depth=DEPTH, attention=attention)
     rho, watch = gas.default_ansatz(config), Stopwatch()
     built = problem(gas, rho, gas.beta, config)
-    return watch(built.step, built.start)[0], watch.compiling, [parameters(rho.psi), parameters(rho.p)]
+    return watch(built.step, built.start) / args.batch, watch.compiling, [parameters(rho.psi), parameters(rho.p)]
 
 
-def decorrelation(rho, gas, draw, moves: int = 3000, chains: int = 32) -> tuple[float, float]:
+def decorrelation(rho, gas, label, moves: int = 3000, chains: int = 32) -> tuple[float, float]:
     """Autocorrelation time, in Metropolis moves, of the potential energy under |D_K|^2 of one K, and the acceptance."""
-    label = draw.label[0]
     x = rho.psi.sample(jax.random.key(3), jnp.broadcast_to(label, (chains, len(label))))
     density, energy = jax.vmap(lambda z: rho.psi.log_base_density(label, z)), jax.vmap(gas.ewald.energy)
     width = 0.1 * gas.n ** (-1 / gas.dim)
@@ -287,20 +288,25 @@ def decorrelation(rho, gas, draw, moves: int = 3000, chains: int = 32) -> tuple[
     return autocorrelation_time(np.asarray(energies).T), float(acceptance)
 
 
-def peak_memory(args) -> tuple[int, int]:
-    """Peak resident MB of our step in a process of its own, and of the same process before it."""
+def peak_memory(args) -> str:
+    """Peak resident memory of our step in a process of its own (Linux)."""
     command = [sys.executable, __file__, "--memory"]
     for name in ("n", "dim", "batch"):
         command += [f"--{name}", str(getattr(args, name))]
-    before, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return int(before), int(peak)
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    """Peak so far (MB), from /proc: ru_maxrss would include that of the parent process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
 
 
 # ---- what is printed
+
+
+def row(name: str, slow: float, fast: float) -> None:
+    print(f"{name:42s} {1e3 * slow:10.4f} {1e3 * fast:10.4f} {slow / fast:7.1f}", flush=True)
 
 
 def compare(args, gas) -> None:
@@ -308,58 +314,48 @@ def compare(args, gas) -> None:
     rho = gas.default_ansatz(Config(batch=args.batch, depth=DEPTH))
     draw = jax.jit(lambda key: rho.draw(key, args.batch))(jax.random.key(0))
     far = float(jnp.ptp(jax.vmap(lambda x: pair_ewald(x) - gas.ewald.energy(x))(draw.z[:8])))
-    print(f"Ewald energies of both agree to {far:.0e} e^2/L")
-    reference, compiling, sizes = reference_parts(args, rho, draw)
-    ours, our_compiling = our_parts(args, gas, rho, draw)
-    tau, acceptance = decorrelation(rho, gas, draw)
-    print(f"Metropolis: autocorrelation time of the potential {tau:.0f} moves at acceptance {acceptance:.2f}")
-    moves = reference["sampling 50 moves"]
-    rows = {f"sampling: {MOVES} moves | one direct sample": (moves, ours["sampling"])}
-    rows[f"sampling: {tau:.0f} moves | one direct sample"] = (moves * tau / MOVES, ours["sampling"])
-    rows |= {name: (reference[name], ours[name]) for name in ours if name != "sampling"}
-    other_dim = "Ewald 3D" if args.dim == 2 else None
-    nested = sum(seconds for name, seconds in reference.items() if name != other_dim)
+    tasks, sizes = reference_tasks(args, rho, draw)
+    ours = our_tasks(args, gas, rho, draw)
+    if args.local_energy:
+        tasks, ours = ({"local energy": of["local energy"]} for of in (tasks, ours))
+    print(f"N = {args.n}, {args.dim}D, batch {args.batch} (reference {args.reference_batch})")
+    print(f"{'CPU-ms per walker':42s} {'reference':>10s} {'ours':>10s} {'ratio':>7s}")
+    watch, our_watch, nested = Stopwatch(), Stopwatch(), 0.0
+    for name in tasks:
+        slow, fast = watch.parts({name: tasks[name]})[name], our_watch.parts({name: ours[name]})[name]
+        row(f"{name}: {MOVES} moves | one direct sample" if name == "sampling" else name, slow, fast)
+        nested += 0.0 if name.startswith("Ewald 3") and args.dim == 2 else slow
+        if name == "sampling":
+            tau, acceptance = decorrelation(rho, gas, draw.label[0])
+            row(f"{name}: {tau:.0f} moves | one direct sample", slow * tau / MOVES, fast)
+    if args.local_energy:
+        return
     steps = [whole_step(args, gas), whole_step(args, gas, attention=DEPTH)]
-    for name, (seconds, _, _) in zip(("whole step, default p(K)", "whole step, attention in p(K)"), steps):
-        rows[name] = (nested, seconds / args.batch)
-    print(f"{'part':45s} {'reference':>10s} {'ours':>10s} {'ratio':>7s}   (CPU-ms per walker)")
-    for name, (slow, fast) in rows.items():
-        print(f"{name:45s} {1e3 * slow:10.4f} {1e3 * fast:10.4f} {slow / fast:7.1f}")
+    row("whole step, default p(K)", nested, steps[0][0])
+    row("whole step, attention in p(K)", nested, steps[1][0])
+    print(f"autocorrelation time of the potential: {tau:.0f} moves at acceptance {acceptance:.2f}")
+    print(f"Ewald energies agree to {far:.0e} e^2/L")
     print("parameters of flow, p(K): reference {}, ours {}, with attention {}".format(sizes, *(s[2] for s in steps)))
-    print(f"compilation (CPU-s): reference parts {compiling:.1f}, our parts {our_compiling:.1f}, our step {steps[0][1]:.1f}")
-    before, peak = peak_memory(args)
-    print(f"peak memory of our step {peak} MB ({before} MB before it)")
-
-
-def local_energy(args, gas) -> None:
-    """The local energies of both alone, for sizes where the reference takes long."""
-    rho, watch, b = gas.default_ansatz(Config(batch=args.batch, depth=DEPTH)), Stopwatch(), args.reference_batch
-    draw = jax.jit(lambda key: rho.draw(key, args.batch))(jax.random.key(0))
-    flow, momenta = ResidualFlow(args.dim, jax.random.key(1)), first_momenta(rho, draw, b)
-    ours = watch(lambda draw: weigh(rho, gas, draw), draw)[0] / args.batch
-    potential = watch(potential(gas.ewald), draw.z)[0] / args.batch
-    kinetic = jax.vmap(lambda k, x: nested_kinetic(flow, k, x))
-    slow, fast = 1e3 * watch(kinetic, momenta, draw.z[:b])[0] / b, 1e3 * (ours - potential)
-    print(f"N = {args.n}, local energy: reference {slow:.2f}, ours {fast:.3f} CPU-ms per walker, ratio {slow / fast:.1f}")
+    seconds = f"reference {watch.compiling:.1f}, ours {our_watch.compiling:.1f}, our step {steps[0][1]:.1f}"
+    print(f"compilation of all parts (CPU-s): {seconds}\n{peak_memory(args)}")
 
 
 def growth(args) -> None:
     """CPU-seconds of our step and its parts against N."""
-    print(f"{'N':>3s} {'batch':>5s} {'s/step':>8s} {'ms/walker':>10s}   share of momenta, sampling, local energy, rest")
-    found = []
+    print("  N batch   s/step  ms/walker   momenta  sampling  local energy  rest")
+    found, key = [], jax.random.key(0)
     for n, batch in GROWTH:
         gas, watch = system(args, n), Stopwatch()
         config = Config(batch=batch, depth=DEPTH)
         rho = gas.default_ansatz(config)
         built = problem(gas, rho, gas.beta, config)
-        whole = watch(built.step, built.start)[0]
-        key = jax.random.key(0)
-        momenta = watch(jax.vmap(rho.p.sample_and_log_prob), jax.random.split(key, batch))[0]
-        both, draw = watch(lambda key, rho=rho, batch=batch: rho.draw(key, batch), key)
-        local = watch(lambda draw, rho=rho, gas=gas: weigh(rho, gas, draw), draw)[0]
-        parts = [momenta, max(both - momenta, 0.0), local, max(whole - both - local, 0.0)]
-        shares = "  ".join(f"{100 * part / whole:5.1f} %" for part in parts)
-        print(f"{n:3d} {batch:5d} {whole:8.3f} {1e3 * whole / batch:10.3f}   {shares}", flush=True)
+        whole, keys = watch(built.step, built.start), jax.random.split(key, batch)
+        draw = rho.draw(key, batch)
+        momenta, sampling = watch(jax.vmap(rho.p.sample_and_log_prob), keys), watch(rho.psi.sample, key, draw.label)
+        local = watch(lambda draw, rho=rho, gas=gas: weigh(rho, gas, draw), draw)
+        parts = [momenta, sampling, local, max(whole - momenta - sampling - local, 0.0)]
+        shares = "  ".join(f"{100 * part / whole:6.1f} %" for part in parts)
+        print(f"{n:3d} {batch:5d} {whole:8.3f} {1e3 * whole / batch:10.3f}  {shares}", flush=True)
         found.append((math.log(n), math.log(whole / batch)))
     for start in (0, 1):
         slope = np.polyfit(*np.array(found[start:]).T, 1)[0]
@@ -382,17 +378,14 @@ def main() -> None:
     parser.add_argument("--local-energy", action="store_true", help="the local energies alone")
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    gas = system(args, args.n)
     if args.memory:
         before = resident()
-        whole_step(args, gas)
-        print(before, resident())
+        whole_step(args, system(args, args.n))
+        print(f"peak memory of our step {resident()} MB, {before} MB of it before the first array")
     elif args.growth:
         growth(args)
-    elif args.local_energy:
-        local_energy(args, gas)
     else:
-        compare(args, gas)
+        compare(args, system(args, args.n))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from massieu.observables import landau as functional
+from massieu.physics.fermi_gas import ideal_gas
 from massieu.systems.electron_gas import BINS, ElectronGas
 
 Row = dict[str, float]
@@ -46,19 +47,22 @@ def pair_correlation(system: ElectronGas, observables: dict[str, Any]) -> Figure
 
 
 def occupations(system: ElectronGas, observables: dict[str, Any]) -> Figure:
-    """Quasi-particle occupations of p(K) against the momentum, beside those of the canonical ideal gas."""
-    from massieu.physics.momentum_shells import ideal_box
-
+    """Occupations of the labels K drawn from p(K), beside those of the canonical ideal gas in the same orbitals."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     vectors, _ = system.plane_waves()
-    twist = system.twist_vectors[0]
     unit = 2 * np.pi / system.length
+    momenta = unit * (vectors + system.twist_vectors[:, None])
+    twist = system.twist_vectors[0] if len(system.twist_vectors) == 1 else 0.0
     k = unit * np.linalg.norm(vectors + twist, axis=1) * system.rs
     n = observables["occupations"]
     axes.errorbar(k, n["value"], n["error"], fmt="o", ms=4, label="interacting, p(K)")
-    ideal = ideal_box(system.spins, system.dim, system.length, twist, system.temperature).occupations
-    axes.plot(np.sort(k), ideal[: len(k)], "k.-", lw=0.8, ms=3, label="ideal gas, exact")
+    if system.theta > 0:
+        levels = np.sum(momenta**2, axis=-1)
+        gases = [[ideal_gas(row, c, system.beta).occupations for row in levels] for c in system.spins if c]
+        order = np.argsort(k, kind="stable")
+        ideal = np.mean(np.sum(gases, axis=0), axis=0)
+        axes.plot(k[order], ideal[order], "k.-", lw=0.8, ms=3, label="ideal gas, exact")
     axes.set(xlabel=r"$k\,r_s$", ylabel="occupation", ylim=(-0.02, None))
     axes.legend(fontsize=8)
     return figure

@@ -1,4 +1,4 @@
-"""The thermal electron gas of two or three electrons, by diagonalisation in all determinants of a set of plane waves."""
+"""Two or three thermal electrons by diagonalisation in all determinants of a set of plane waves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_DETERMINANTS = 15_000
 
 
 def largest_basis(shells: np.ndarray, spins: tuple[int, ...]) -> tuple[int, int]:
-    """Plane waves (whole shells; `shells`: their rising ends) of the largest basis that is affordable, and of the next."""
+    """Plane waves (whole shells; `shells`: their rising ends) of the largest basis in reach, and the next smaller."""
     sizes = [math.prod(math.comb(int(m), count) for count in spins) for m in shells]
     kept = [int(m) for m, size in zip(shells, sizes, strict=True) if 0 < size <= MOST_DETERMINANTS]
     return (kept[-1], kept[-2]) if len(kept) > 1 else (0, 0)

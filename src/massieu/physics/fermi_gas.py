@@ -8,6 +8,7 @@ all digits of float64 once the gas is degenerate.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -55,23 +56,35 @@ def log_partition(levels: Array, n: int, beta: Array | float) -> Array:
 def ideal_gas(levels: np.ndarray, n: int, beta: float) -> IdealGas:
     """Thermodynamics of n fermions of one spin in levels (M,) at inverse temperature beta, to about 1e-12 relative."""
     with jax.enable_x64(True):
-        shift = float(np.sort(levels)[:n].sum()) / n if n else 0.0
-        eps = jnp.asarray(levels, float) - shift  # ln Z of the excitations only: no digits lost when beta is large
-        occupations = jax.jit(jax.grad(lambda eps: -log_partition(eps, n, beta) / beta))(eps)
-        lnZ, slope, curvature = _temperature_derivatives(eps, n, beta)
+        shift = float(np.sort(levels)[:n].sum()) / n if n else 0.0  # ln Z of the excitations only: no digits lost
+        lnZ, slope, curvature, occupations = _derivatives(
+            jnp.asarray(levels, float) - shift, n, jnp.asarray(beta, float)
+        )
     E = -float(slope)
     F = -float(lnZ) / beta
     return IdealGas(F + n * shift, E + n * shift, beta * (E - F), beta**2 * float(curvature), np.asarray(occupations))
 
 
-def _temperature_derivatives(eps: Array, n: int, beta: float) -> tuple[Array, Array, Array]:
-    """ln Z and its first two derivatives by beta."""
+def free_energy(levels: np.ndarray, n: int, beta: float, kept: int) -> float:
+    """F of n fermions in the first `kept` of the levels, compiled once for all `kept`."""
+    with jax.enable_x64(True):
+        shift = float(levels[:n].sum()) / n
+        inside = jnp.where(jnp.arange(len(levels)) < kept, jnp.asarray(levels, float) - shift, jnp.inf)
+        return n * shift - float(_log_partition(inside, n, jnp.asarray(beta, float))) / beta
+
+
+_log_partition = jax.jit(log_partition, static_argnums=1)
+
+
+@partial(jax.jit, static_argnums=1)
+def _derivatives(eps: Array, n: int, beta: Array) -> tuple[Array, Array, Array, Array]:
+    """ln Z, its first two derivatives by beta, and the occupations."""
 
     def first(b: Array) -> tuple[Array, Array]:
         return jax.jvp(lambda b: log_partition(eps, n, b), (b,), (jnp.ones_like(b),))
 
-    (lnZ, slope), (_, curvature) = jax.jvp(first, (jnp.asarray(beta, float),), (jnp.ones(()),))
-    return lnZ, slope, curvature
+    (lnZ, slope), (_, curvature) = jax.jvp(first, (beta,), (jnp.ones(()),))
+    return lnZ, slope, curvature, -jax.grad(log_partition)(eps, n, beta) / beta
 
 
 def sample_occupied(key: Array, table: Array, log_w: Array) -> Array:

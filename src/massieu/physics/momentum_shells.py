@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from massieu.geometry import integer_vectors
-from massieu.physics.fermi_gas import IdealGas, ideal_gas
+from massieu.physics.fermi_gas import IdealGas, free_energy, ideal_gas
 
 REACH = 60.0  # levels more than 60 kT above the Fermi level change nothing in 14 digits
 
@@ -57,7 +57,7 @@ def _ground(energies: np.ndarray, count: int) -> IdealGas:
 def cutoff_error(energies: np.ndarray, kept: int, count: int, temperature: float) -> float:
     """F of the ideal gas in the lowest `kept` levels less that in all of them (Ry, >= 0)."""
     beta = 1 / temperature
-    return ideal_gas(energies[:kept], count, beta).F - ideal_gas(energies, count, beta).F
+    return free_energy(energies, count, beta, kept) - free_energy(energies, count, beta, len(energies))
 
 
 def choose_cutoff(energies: np.ndarray, count: int, temperature: float, tolerance: float) -> tuple[int, float]:
