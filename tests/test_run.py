@@ -302,3 +302,27 @@ def test_unknown_option_of_the_python_interface_is_named():
 def test_training_stops_at_the_target_error():
     run = ms.minimize(ms.Ising(l=2), steps=500, batch=64, samples=1000, anneal=0.0, target_error=1e-2)
     assert 10 <= len(run.metrics) < 500
+
+
+@pytest.mark.parametrize("sampler", ["direct", "mala"])
+def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
+    """Electrons: parameters, optimiser and walkers all come back from the checkpoint."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    options = ["--steps", "6", "--batch", "16", "--samples", "200", "--checkpoint-every", "3", "--sampler", sampler]
+    for folder in (whole, cut):
+        assert main(["run", "electron-gas", "--n", "2", "--theta", "0.5", *options, "--out", str(folder)]) == 0
+    (cut / "summary.json").unlink()
+    (cut / "checkpoints" / "step-00000006.npz").unlink()
+    assert main(["resume", str(cut)]) == 0
+    first, second = (json.loads((folder / "summary.json").read_text()) for folder in (whole, cut))
+    assert first["F"] == second["F"] and first["observables"] == second["observables"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--rs", "0"], ["--theta", "-1"], ["--twist", "0.9"], ["--cutoff", "2"], ["--polarised", "false"], ["--rs", "x"]],
+)
+def test_bad_electron_gas_is_one_line(flags, capsys):
+    assert main(["run", "electron-gas", "--n", "5", *flags]) == 2
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1 and flags[0].strip("-") in error

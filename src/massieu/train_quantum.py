@@ -27,9 +27,9 @@ from massieu.states.density_matrix import Draw
 from massieu.systems.quantum import QuantumSystem
 from massieu.train import Problem, TrainState
 
-CHUNK_BYTES = 2**26  # memory for the derivatives of one chunk of walkers
+CHUNK_BYTES = 2**22  # derivatives of one chunk of walkers: what stays in the cache of a core
 IMAGINARY_TIME = 0.03  # step of the flow's natural gradient in units of L^2/Ry
-LEARNING_RATE = 0.05  # of the natural gradient of p, in units of beta F
+LEARNING_RATE = 0.15  # of the natural gradient of p, in units of beta F
 
 
 class Weighed(NamedTuple):
@@ -139,7 +139,7 @@ def _sampler(rho: DensityMatrix, config: Config) -> tuple[Any, Any]:
         return lambda rho, chains, key: (chains, (rho.draw(key, config.batch), jnp.ones(()))), ()
     first = jax.jit(lambda key: rho.draw(key, config.batch))(jax.random.key(config.seed + 1))
     spacing = rho.p.n ** (-1 / rho.psi.orbitals.shape[1])
-    walkers = sampling.Walkers(first.label, first.z, jnp.asarray(0.1 * spacing))
+    walkers = sampling.Walkers(first.label, first.z, jnp.full((), 0.1 * spacing, first.z.dtype))
 
     def draw(rho: DensityMatrix, chains: sampling.Walkers, key: Array) -> tuple[sampling.Walkers, tuple[Draw, Array]]:
         def labels(key: Array) -> Array:

@@ -176,8 +176,8 @@ class ElectronGas(QuantumSystem):
     # ---- what is known
 
     def training_defaults(self) -> dict[str, Any]:
-        batch = 512 if self.n <= 13 else 256
-        return {"steps": 400, "batch": batch, "samples": 20000, "gradient": "score"}
+        small = self.n <= BY_MOMENTUM
+        return {"steps": 400, "batch": 512 if small else 256, "samples": 100_000 if small else 20_000}
 
     def notes(self) -> list[str]:
         found = []
