@@ -165,18 +165,13 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
-def test_bad_input_is_one_clear_line_and_exit_code_two(arguments, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and message in captured.err
-    assert not list(tmp_path.iterdir())
+def test_bad_input_is_one_clear_line_and_exit_code_two(arguments, message, refused):
+    refused(arguments, message)
 
 
-def test_directory_of_something_else_is_left_alone(tmp_path, capsys):
+def test_directory_of_something_else_is_left_alone(tmp_path, refused):
     (tmp_path / "mine.txt").write_text("precious")
-    assert main([*SWEEP, "--out", str(tmp_path)]) == 2
-    assert "empty" in capsys.readouterr().err
+    refused([*SWEEP, "--out", str(tmp_path)], "empty")
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -102,12 +102,12 @@ def _observables(observed: dict[str, np.ndarray], log_weights: np.ndarray, seed:
             )
             for column in flat.T
         ]
-        mcmc, model, weighted = (_shaped(kind, values.shape[1:]) for kind in zip(*rows, strict=True))
+        mcmc, model, weighted = (shaped(kind, values.shape[1:]) for kind in zip(*rows, strict=True))
         out[name] = mcmc | {"model": model, "reweighted": weighted}
     return out
 
 
-def _shaped(estimates: tuple[Estimate, ...], shape: tuple[int, ...]) -> dict[str, Any]:
+def shaped(estimates: tuple[Estimate, ...], shape: tuple[int, ...]) -> dict[str, Any]:
     """{"value", "error"}: numbers for a scalar, lists for an array."""
     if not shape:
         return estimates[0].as_dict()

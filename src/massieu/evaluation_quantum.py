@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from massieu import statistics
-from massieu.evaluation import Evaluation
+from massieu.evaluation import Evaluation, shaped
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix
 from massieu.systems.quantum import QuantumSystem
@@ -73,12 +73,8 @@ def _draw_all(system: QuantumSystem, rho: DensityMatrix, samples: int, seed: int
 
 def _columns(values: np.ndarray) -> dict[str, Any]:
     """{"value", "error"} of a number or an array for each sample."""
-    flat = values.reshape(len(values), -1)
-    value, error = flat.mean(axis=0), flat.std(axis=0, ddof=1) / math.sqrt(len(flat))
-    shape = values.shape[1:]
-    if not shape:
-        return {"value": float(value[0]), "error": float(error[0])}
-    return {"value": value.reshape(shape).tolist(), "error": error.reshape(shape).tolist()}
+    columns = values.reshape(len(values), -1).T
+    return shaped(tuple(statistics.mean(column) for column in columns), values.shape[1:])
 
 
 def _occupations(label: np.ndarray, orbitals: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Draw(NamedTuple):
 
 
 class DensityMatrix(eqx.Module):
-    """p: `sample_and_log_prob(key)`, `log_prob(label)`; psi: `sample(key, labels)`, `local(label, z)`, `surrogate`."""
+    """p: `sample_and_log_prob(key)`, `log_prob(label)`; psi: `sample(key, labels)`, `local(label, z)`, `scores`."""
 
     p: Any
     psi: Any

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -20,7 +21,6 @@ from jax import Array
 from massieu.physics.plane_wave_matrix import Determinant, determinants, exchange, small_matrix, total_momentum
 
 MOST_DETERMINANTS = 50_000
-LARGEST_BLOCK = 12
 
 
 class Mixing(eqx.Module):
@@ -36,7 +36,7 @@ class Mixing(eqx.Module):
     amplitudes: np.ndarray
     energies: np.ndarray
 
-    def __init__(self, vectors: np.ndarray, spins: tuple[int, ...], coupling: float, largest: int = LARGEST_BLOCK):
+    def __init__(self, vectors: np.ndarray, spins: tuple[int, ...], coupling: float, largest: int):
         m, n = len(vectors), sum(spins)
         self.spins = spins
         self.binomials = np.array([[math.comb(a, b) for b in range(max(spins) + 2)] for a in range(m + 1)])
@@ -46,7 +46,7 @@ class Mixing(eqx.Module):
         self.energies = np.zeros(len(every))
         for block, kinetic in _blocks(every, vectors, largest):
             sets = np.array(block) % m
-            ranks = [self._rank_of(own) for own in sets]
+            ranks = _rank(self.binomials, sets, spins)
             if len(block) > largest:  # one shell too large to mix
                 self.partners[ranks] = sets[:, None]
                 self.amplitudes[ranks, 0] = 1.0
@@ -63,31 +63,25 @@ class Mixing(eqx.Module):
         return jnp.asarray(self.partners)[at], jnp.asarray(self.amplitudes)[at]
 
     def rank(self, occupied: Array) -> Array:
-        """Place of a determinant in the tables: sum_j binomial(k_j, j), j = 1 .. n, for each spin."""
-        binomials = jnp.asarray(self.binomials)
-        at, start = jnp.asarray(0), 0
-        for count in self.spins:
-            indices = occupied[start : start + count]
-            at = at * math.comb(len(self.binomials) - 1, count) + jnp.sum(binomials[indices, jnp.arange(1, count + 1)])
-            start += count
-        return at
+        """Place of determinants (.., N) in the tables."""
+        return _rank(jnp.asarray(self.binomials), occupied, self.spins)
 
     def all_sets(self) -> np.ndarray:
         """Occupied orbitals (n, N) of every determinant, by rank."""
         every = np.array(determinants(len(self.binomials) - 1, self.spins)) % (len(self.binomials) - 1)
         out = np.empty_like(every)
-        out[[self._rank_of(own) for own in every]] = every
+        out[_rank(self.binomials, every, self.spins)] = every
         return out
 
-    def _rank_of(self, occupied: np.ndarray) -> int:
-        """`rank` in numpy."""
-        at, start = 0, 0
-        for count in self.spins:
-            own = occupied[start : start + count]
-            rank = int(self.binomials[own, np.arange(1, count + 1)].sum())
-            at = at * math.comb(len(self.binomials) - 1, count) + rank
-            start += count
-        return at
+
+def _rank(binomials: Any, occupied: Any, spins: tuple[int, ...]) -> Any:
+    """sum_j binomial(k_j, j), j = 1 .. n, for each spin of the sets (.., N); numpy or jax, as the binomials are."""
+    at, start = 0, 0
+    for count in spins:
+        own = occupied[..., start : start + count]
+        at = at * math.comb(len(binomials) - 1, count) + binomials[own, np.arange(1, count + 1)].sum(axis=-1)
+        start += count
+    return at
 
 
 def small_enough(orbitals: int, spins: tuple[int, ...]) -> bool:

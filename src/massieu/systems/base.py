@@ -44,33 +44,13 @@ def derived() -> Any:
     return eqx.field(default=None, repr=False, kw_only=True)
 
 
-class ClassicalSystem(eqx.Module):
-    """A classical Hamiltonian.  One method is needed, `energy`; the others add what is known about the system.
-
-    Energies are totals and k_B = 1.  Spins are +-1 of shape (n,), particles have positions of shape (n, dim).
-    """
+class AbstractSystem(eqx.Module):
+    """What classical and quantum systems share: their names, units and parameters, and what is known about them."""
 
     name: ClassVar[str] = "user"
     summary: ClassVar[str] = ""
     source: ClassVar[str] = ""
     units: ClassVar[dict[str, str]] = UNITS
-
-    @abstractmethod
-    def energy(self, x: Array) -> Array:
-        """H of one configuration x, a scalar."""
-
-    @property
-    def size(self) -> int | None:
-        """Number of spins or particles (None where the system does not say)."""
-        return None
-
-    def observables(self, x: Array) -> dict[str, Array]:
-        """Named numbers or arrays of one configuration, averaged in the final evaluation."""
-        return {}
-
-    def default_density(self, seed: int) -> Any:
-        """The density that suits the system."""
-        raise InputError(f"density = None: must be given, {type(self).__name__} has no default density")
 
     def training_defaults(self) -> dict[str, Any]:
         """Fields of the training configuration that suit the system better than the general defaults."""
@@ -88,6 +68,30 @@ class ClassicalSystem(eqx.Module):
         """The parameters by name, as configuration files show them."""
         shown = (f for f in dataclasses.fields(self) if "help" in f.metadata)
         return {f.metadata["flag"] or f.name: getattr(self, f.name) for f in shown}
+
+
+class ClassicalSystem(AbstractSystem):
+    """A classical Hamiltonian.  One method is needed, `energy`; the others add what is known about the system.
+
+    Energies are totals and k_B = 1.  Spins are +-1 of shape (n,), particles have positions of shape (n, dim).
+    """
+
+    @abstractmethod
+    def energy(self, x: Array) -> Array:
+        """H of one configuration x, a scalar."""
+
+    @property
+    def size(self) -> int | None:
+        """Number of spins or particles (None where the system does not say)."""
+        return None
+
+    def observables(self, x: Array) -> dict[str, Array]:
+        """Named numbers or arrays of one configuration, averaged in the final evaluation."""
+        return {}
+
+    def default_density(self, seed: int) -> Any:
+        """The density that suits the system."""
+        raise InputError(f"density = None: must be given, {type(self).__name__} has no default density")
 
 
 class PairwiseSpins(ClassicalSystem):
