@@ -17,6 +17,7 @@ LAYERS = [
     {"train_quantum"},
     {"evaluation_quantum"},
     {"checkpoint", "progress"},
+    {"run_directory"},
     {"run"},
     {"figures", "figures_quantum"},
     {"sweep"},

@@ -177,7 +177,7 @@ def _sweep(arguments: list[str]) -> int:
 
 
 def _reference(arguments: list[str]) -> int:
-    from massieu.run import reference_dict
+    from massieu.run_directory import reference_dict
 
     kind, rest = named_system(arguments, "reference")
     parser = system_parser(kind, "reference")

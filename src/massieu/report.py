@@ -17,7 +17,7 @@ from massieu import figures, figures_quantum
 from massieu.checkpoint import write_atomically
 from massieu.errors import InputError
 from massieu.principle import Estimate
-from massieu.run import read_config, read_metrics, read_summary
+from massieu.run_directory import read_config, read_metrics, read_summary
 from massieu.statistics import z_score
 from massieu.systems import ClassicalSystem, ElectronGas, System
 

@@ -5,12 +5,10 @@ config.yaml  metrics.csv  checkpoints/  summary.json  samples.npz  figures/  rep
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import json
 import math
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,17 +16,27 @@ from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
 from massieu import checkpoint
 from massieu.config import Config
 from massieu.errors import InputError, RunError, did_you_mean, positive
 from massieu.evaluation import Evaluation, evaluate
 from massieu.evaluation_quantum import evaluate_quantum
-from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
 from massieu.progress import Progress, Silent
-from massieu.systems import SYSTEMS, QuantumSystem, System
+from massieu.run_directory import (
+    Row,
+    append_metrics,
+    identity,
+    known_values,
+    prepare,
+    read_config,
+    read_metrics,
+    read_summary,
+    reference_dict,
+    write_metrics,
+)
+from massieu.systems import QuantumSystem, System
 from massieu.systems.base import PairwiseSpins, Reference
 from massieu.train import Problem, TrainState, problem
 from massieu.train_quantum import problem as quantum_problem
@@ -37,7 +45,6 @@ from massieu.version import __version__
 SCHEMA = 1
 EVALUATION_SEED = 2**20  # apart from the training's steps
 PATIENCE = 10  # steps in a row below the target error
-Row = dict[str, float]
 
 
 @dataclasses.dataclass
@@ -71,7 +78,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """The stable schema of summary.json."""
         best = self.reference.best if self.reference else None
-        known = None if best is None else _known(best)
+        known = None if best is None else known_values(best)
         r = self.result
         return {
             **identity(self.system, self.beta),
@@ -100,7 +107,7 @@ class Run:
         folder = Path(path)
         if not (folder / "config.yaml").exists():
             prepare(folder, self.system, self.beta, self.config)
-            _write_metrics(folder, self.metrics)
+            write_metrics(folder, self.metrics)
         save_results(folder, self)
         return write_report(folder)
 
@@ -178,26 +185,6 @@ def make_density(system: System, config: Config) -> Any:
     return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
 
 
-def identity(system: System, beta: float) -> dict[str, Any]:
-    """What a checkpoint must agree on to be continued."""
-    own = {} if isinstance(system, QuantumSystem) else {"beta": beta}
-    return {"system": system.name, "parameters": system.parameters() | own}
-
-
-def prepare(folder: Path, system: System, beta: float, config: Config) -> Path:
-    """Make a new run directory with config.yaml; InputError if it is there and not empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"out = {folder}: must be a new or empty directory (massieu resume continues a run)")
-    provenance = {"python": platform.python_version(), "jax": jax.__version__, "machine": platform.machine()}
-    content = {**identity(system, beta), "config": config.as_dict(), "version": __version__, "provenance": provenance}
-    try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        checkpoint.write_atomically(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False).encode())
-    except OSError as error:
-        raise InputError(f"out = {folder}: must be a writable directory ({error.strerror})") from None
-    return folder
-
-
 def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
     """Continue a run from its newest checkpoint; None if it is already finished and no more steps are asked for."""
     system, beta, config = read_config(folder)
@@ -213,33 +200,10 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
         for name in damaged:
             progress.say(f"{name} cannot be read (truncated?); continuing from the one before")
         rows = [row for row in read_metrics(folder) if row["step"] < int(state.step)]
-        _write_metrics(folder, rows)
+        write_metrics(folder, rows)
         return _train_and_evaluate(
             system, density, beta, config, folder, progress, resumed=(training, state, rows, meta)
         )
-
-
-def read_config(folder: Path) -> tuple[System, float, Config]:
-    """System, beta and configuration of a run directory; InputError if it is none."""
-    try:
-        content = yaml.safe_load((folder / "config.yaml").read_text())
-        parameters = dict(content["parameters"])
-        kind = SYSTEMS.get(content["system"])
-        if kind is None:
-            raise InputError(f"{folder}: a run of {content['system']}, which only the script that made it can continue")
-        system = make_system(kind, parameters)
-        beta = system.beta if isinstance(system, QuantumSystem) else float(parameters["beta"])
-        return system, beta, Config(**content["config"])
-    except OSError:
-        raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None
-    except (KeyError, TypeError, AttributeError, yaml.YAMLError):
-        raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged") from None
-
-
-def make_system(kind: type[System], parameters: dict[str, Any]) -> System:
-    """A system from its parameters under their public names."""
-    names = {(f.metadata["flag"] or f.name): f.name for f in dataclasses.fields(kind) if "help" in f.metadata}
-    return kind(**{names[name]: value for name, value in parameters.items()})
 
 
 def _train_and_evaluate(system, density, beta, config, folder, progress, resumed=None, start_from=None) -> Run:
@@ -334,7 +298,7 @@ def _train(training, state, rows, meta, system, beta, config, folder, progress) 
 
 def _save(folder, state, rows, pending, meta, system, beta, config) -> None:
     """Metrics first, then the checkpoint: a checkpoint never knows more steps than metrics.csv."""
-    _append_metrics(folder, pending)
+    append_metrics(folder, pending)
     recent = rows[-config.checkpoint_every :]
     mean_F = float(np.mean([row["F"] for row in recent]))
     at_beta = all(row["beta"] == beta for row in recent)
@@ -383,81 +347,6 @@ def save_results(folder: Path, run: Run) -> None:
         checkpoint.write_atomically(folder / "summary.json", json.dumps(run.summary(), indent=2).encode())
     except OSError as error:
         raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
-
-
-def reference_dict(system: System, reference: Reference | None) -> dict[str, Any] | None:
-    """The form of `massieu reference --json`: totals, each with value, error and method."""
-    if reference is None:
-        return None
-    out: dict[str, Any] = {}
-    if reference.best is not None:
-        out |= _known(reference.best)
-    if reference.ideal is not None:
-        out["ideal"] = _known(reference.ideal)
-    out["approximations"] = {
-        name: {"F": a.F.as_dict() if math.isfinite(a.F.value) else None, "kind": a.kind, "note": a.note}
-        for name, a in reference.approximations.items()
-    }
-    return out | {"units": system.units}
-
-
-def _known(values: Thermodynamics) -> dict[str, Any]:
-    found = {name: getattr(values, name) for name in ("F", "E", "S", "C", "lnZ")}
-    return {
-        name: e.as_dict() | {"method": values.method}
-        for name, e in found.items()
-        if e is not None and math.isfinite(e.value)
-    }
-
-
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """summary.json of a run directory, or None if there is none yet."""
-    try:
-        return json.loads((folder / "summary.json").read_text())
-    except (OSError, json.JSONDecodeError):
-        return None
-
-
-def read_metrics(folder: Path) -> list[Row]:
-    """The complete rows of metrics.csv; a last line cut short by a crash is dropped."""
-    try:
-        with open(folder / "metrics.csv", newline="") as file:
-            table = list(csv.DictReader(file))
-    except OSError:
-        return []
-    rows = []
-    for line in table:
-        try:
-            rows.append({k: float(v) for k, v in line.items()})
-        except (TypeError, ValueError):
-            break
-    return rows
-
-
-def _append_metrics(folder: Path, rows: list[Row]) -> None:
-    path = folder / "metrics.csv"
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        if new:
-            writer.writeheader()
-        writer.writerows(_as_text(row) for row in rows)
-
-
-def _write_metrics(folder: Path, rows: list[Row]) -> None:
-    """The whole table anew, atomically (after a resume the rows past the checkpoint go)."""
-    buffer = io.StringIO(newline="")
-    if rows:
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(_as_text(row) for row in rows)
-        checkpoint.write_atomically(folder / "metrics.csv", buffer.getvalue().encode())
-    else:
-        (folder / "metrics.csv").unlink(missing_ok=True)
-
-
-def _as_text(row: Row) -> dict[str, str]:
-    return {k: str(int(v)) if k == "step" else f"{v:.3f}" if k == "seconds" else repr(float(v)) for k, v in row.items()}
 
 
 def evaluate_folder(folder: Path, samples: int | None, progress: Progress) -> Run:

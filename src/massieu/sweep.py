@@ -21,7 +21,8 @@ import yaml
 from massieu import checkpoint, figures
 from massieu.errors import InputError, RunError, require
 from massieu.progress import Progress
-from massieu.run import configure, make_system, minimize, read_config, read_summary, resume
+from massieu.run import configure, minimize, resume
+from massieu.run_directory import make_system, read_config, read_summary
 from massieu.systems import ClassicalSystem, System
 
 QUANTITIES = ("F", "E", "S", "C")

@@ -132,29 +132,30 @@ class Occupation(eqx.Module):
     def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
         """One label (1 + N,), its twist uniform, and ln p(K|q); from cached keys and values."""
         n = self.n
-        key, choose = jax.random.split(key)
+        draw, choose = jax.random.split(key)
         q = jax.random.randint(choose, (), 0, len(self.log_weights))
         levels = self._levels(q)
-        table, spins, attention = self._table(levels), self._spin_of(), self.attention
+        table, interaction, attention = self._table(levels), self._interaction(), self.attention
         left, first = self._ranks()
 
         def place(carry, step):
-            occupied, cache, total = carry
-            rank, key, spin, left, first = step
+            occupied, landau, cache, total = carry
+            rank, uniform, spin, left, first = step
             before = jnp.where(rank > 0, occupied[rank - 1], -1)
-            logits = conditional_logits(table, levels, jnp.where(first, -1, before), left)
-            classes = jnp.asarray(self.pair_class)[(spins != spin).astype(int), occupied]
-            logits = logits + jnp.sum(jnp.where((jnp.arange(n) < rank)[:, None], self.pairs[classes], 0.0), axis=0)
+            logits = conditional_logits(table, levels, jnp.where(first, -1, before), left) + landau[spin]
             if attention is not None:
                 cache, learned = attention.step(cache, q, before, rank)
                 logits = logits + learned
-            logits = jax.nn.log_softmax(logits)
-            chosen = jax.random.categorical(key, logits)
-            return (occupied.at[rank].set(chosen), cache, total + logits[chosen]), None
+            top = jnp.max(logits)
+            below = jnp.cumsum(jnp.exp(logits - top))
+            chosen = jnp.sum(below <= uniform * below[-1])
+            landau = landau + interaction[(jnp.arange(len(self.spins)) != spin).astype(int), chosen]
+            return (occupied.at[rank].set(chosen), landau, cache, total + logits[chosen] - top - jnp.log(below[-1])), None
 
-        start = (jnp.zeros(n, int), [] if attention is None else attention.start(), jnp.zeros(()))
-        steps = (jnp.arange(n), jax.random.split(key, n), spins, left, first)
-        (occupied, _, total), _ = jax.lax.scan(place, start, steps)
+        landau = jnp.zeros((len(self.spins), len(levels)))
+        start = (jnp.zeros(n, int), landau, [] if attention is None else attention.start(), jnp.zeros(()))
+        steps = (jnp.arange(n), jax.random.uniform(draw, (n,)), self._spin_of(), left, first)
+        (occupied, _, _, total), _ = jax.lax.scan(place, start, steps)
         return jnp.concatenate([q[None], occupied]), total
 
     def _levels(self, q: Array) -> Array:
@@ -174,12 +175,17 @@ class Occupation(eqx.Module):
         first = np.concatenate([np.arange(count) == 0 for count in self.spins])
         return jnp.asarray(left), jnp.asarray(first)
 
+    def _interaction(self) -> Array:
+        """f (2, M, M) of pairs of equal and of opposite spin."""
+        return self.pairs[jnp.asarray(self.pair_class)]
+
     def _landau(self, occupied: Array) -> Array:
         """sum over earlier electrons i of f(k_i, k), for every rank and orbital (N, M)."""
         spin = self._spin_of()
-        classes = jnp.asarray(self.pair_class)[(spin[:, None] != spin[None]).astype(int), occupied[None, :]]
-        earlier = jnp.tril(jnp.ones((self.n, self.n), bool), -1)
-        return jnp.sum(jnp.where(earlier[:, :, None], self.pairs[classes], 0.0), axis=1)
+        earlier = jnp.tril(jnp.ones((self.n, self.n)), -1)
+        same = spin[:, None] == spin[None]
+        rows = self._interaction()[:, occupied]
+        return (earlier * same) @ rows[0] + (earlier * ~same) @ rows[1]
 
 
 class TabulatedOccupation(eqx.Module):
