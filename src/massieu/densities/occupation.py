@@ -150,7 +150,8 @@ class Occupation(eqx.Module):
             below = jnp.cumsum(jnp.exp(logits - top))
             chosen = jnp.sum(below <= uniform * below[-1])
             landau = landau + interaction[(jnp.arange(len(self.spins)) != spin).astype(int), chosen]
-            return (occupied.at[rank].set(chosen), landau, cache, total + logits[chosen] - top - jnp.log(below[-1])), None
+            total = total + logits[chosen] - top - jnp.log(below[-1])
+            return (occupied.at[rank].set(chosen), landau, cache, total), None
 
         landau = jnp.zeros((len(self.spins), len(levels)))
         start = (jnp.zeros(n, int), landau, [] if attention is None else attention.start(), jnp.zeros(()))
