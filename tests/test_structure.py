@@ -10,8 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 LAYERS = [
     {"errors", "version", "principle", "geometry", "units", "linear_algebra"},
-    {"statistics", "exact", "optimize", "physics", "observables"},
+    {"statistics", "exact", "optimize", "physics"},
     {"densities", "sampling", "config", "states"},
+    {"observables"},
     {"systems"},
     {"train", "evaluation"},
     {"train_quantum"},

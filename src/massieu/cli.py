@@ -141,11 +141,12 @@ def _evaluate(arguments: list[str]) -> int:
     parser = Parser(prog="massieu evaluate", description=COMMANDS["evaluate"])
     parser.add_argument("dir", metavar="DIR")
     parser.add_argument("--samples", type=checked("samples", int), help="number of samples (default: as in the run)")
+    parser.add_argument("--finite-size", action="store_true", help="electron gas: state finite-size corrections")
     values = parser.parse(arguments)
     if values.samples is not None and values.samples < 100:
         raise InputError(f"samples = {values.samples}: must be an integer >= 100")
     folder = Path(values.dir)
-    _finish(evaluate_folder(folder, values.samples, Lines()), folder)
+    _finish(evaluate_folder(folder, values.samples, Lines(), values.finite_size), folder)
     return 0
 
 

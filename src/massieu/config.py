@@ -48,6 +48,7 @@ class Config:
     accumulate: int = option(1, "quantum: batches drawn for one update")
     checkpoint_every: int = option(25, "steps between checkpoints")
     samples: int = option(20000, "samples of the final evaluation")
+    finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results")
     reference: bool = option(True, "compute the exact or independent values to compare with")
 
     def __post_init__(self) -> None:

@@ -10,13 +10,17 @@ import numpy as np
 
 from massieu import statistics
 from massieu.evaluation import Evaluation, shaped
+from massieu.observables.momentum_distribution import momentum_distribution
 from massieu.principle import Estimate
-from massieu.states import DensityMatrix
+from massieu.states import DensityMatrix, FermionFlow
 from massieu.systems.quantum import QuantumSystem
 from massieu.train_quantum import weigh
 
 CHUNK = 500
 KEPT = 2000  # configurations kept for samples.npz and the figures
+MOVED = 8  # n(k) from every eighth sample, which costs about a quarter of the rest, but from
+LEAST_MOVED = 200
+MOVED_SEED = 2**30  # apart from the chunks
 
 
 def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, samples: int, seed: int) -> Evaluation:
@@ -41,6 +45,12 @@ def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, sam
         "fraction_not_bijective": float(np.mean(walkers.least <= 0)),
         "energy_spread_within_states": _within_labels(walkers.label, energy),
     }
+    if isinstance(rho.psi, FermionFlow):
+        some = slice(max(LEAST_MOVED, len(f) // MOVED))
+        unit = 2 * math.pi * math.sqrt(system.kinetic_scale)
+        key = jax.random.fold_in(jax.random.key(seed), MOVED_SEED)
+        found = momentum_distribution(rho.psi, walkers.label[some], walkers.z[some], key, unit)
+        observables["momentum_distribution"] = found
     if finite:
         centred = log_prob - log_prob.mean()
         observables["heat_capacity_from_energy"] = statistics.mean(-beta * centred * (energy - energy.mean())).as_dict()

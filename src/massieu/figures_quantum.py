@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from massieu.observables import landau as functional
 from massieu.physics.fermi_gas import ideal_gas
+from massieu.physics.lindhard import fermi_energy, infinite_gas
 from massieu.systems.electron_gas import BINS, ElectronGas
 
 Row = dict[str, float]
@@ -47,7 +48,10 @@ def pair_correlation(system: ElectronGas, observables: dict[str, Any]) -> Figure
 
 
 def occupations(system: ElectronGas, observables: dict[str, Any]) -> Figure:
-    """Occupations of the labels K drawn from p(K), beside those of the canonical ideal gas in the same orbitals."""
+    """n(k) of the electrons and the occupations of the labels K, beside the canonical ideal gas in the same orbitals.
+
+    The line is the Fermi function of infinite volume, spins summed.
+    """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     vectors, _ = system.plane_waves()
@@ -56,16 +60,30 @@ def occupations(system: ElectronGas, observables: dict[str, Any]) -> Figure:
     twist = system.twist_vectors[0] if len(system.twist_vectors) == 1 else 0.0
     k = unit * np.linalg.norm(vectors + twist, axis=1) * system.rs
     n = observables["occupations"]
-    axes.errorbar(k, n["value"], n["error"], fmt="o", ms=4, label="interacting, p(K)")
+    axes.errorbar(k, n["value"], n["error"], fmt="o", ms=4, label="labels, p(K)")
     if system.theta > 0:
         levels = np.sum(momenta**2, axis=-1)
         gases = [[ideal_gas(row, c, system.beta).occupations for row in levels] for c in system.spins if c]
         order = np.argsort(k, kind="stable")
         ideal = np.mean(np.sum(gases, axis=0), axis=0)
-        axes.plot(k[order], ideal[order], "k.-", lw=0.8, ms=3, label="ideal gas, exact")
+        axes.plot(k[order], ideal[order], "k.", ms=3, label="ideal gas, exact")
+    moved = observables.get("momentum_distribution")
+    if moved is not None:
+        at = np.array(moved["k"]) * system.rs
+        axes.errorbar(at, moved["value"], moved["error"], fmt="s", ms=3, color="C3", label="electrons, n(k)")
+    line = np.linspace(0, max(k.max(), 2.5), 300)
+    axes.plot(line, _fermi_function(system, line / system.rs), color="0.6", lw=0.8, label="ideal gas, infinite")
     axes.set(xlabel=r"$k\,r_s$", ylabel="occupation", ylim=(-0.02, None))
     axes.legend(fontsize=8)
     return figure
+
+
+def _fermi_function(system: ElectronGas, k: np.ndarray) -> np.ndarray:
+    densities = tuple(count / system.length**system.dim for count in system.spins)
+    if system.theta == 0:
+        return np.sum([k**2 < fermi_energy(n, system.dim) for n in densities], axis=0)
+    gas = infinite_gas(densities, system.dim, system.temperature)
+    return np.sum([0.5 - 0.5 * np.tanh(0.5 * system.beta * (k**2 - mu)) for mu in gas.potentials], axis=0)
 
 
 def landau(system: ElectronGas, label: np.ndarray, log_prob: np.ndarray) -> Figure | None:

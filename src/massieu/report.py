@@ -21,6 +21,8 @@ from massieu.run_directory import read_config, read_metrics, read_summary
 from massieu.statistics import z_score
 from massieu.systems import ClassicalSystem, ElectronGas, System
 
+FINITE_SIZE_KINDS = ("one_particle", "interaction")
+FINITE_SIZE_HEAD = ["infinite system - box", "one particle", "interaction", "corrected, per electron"]
 SHOWN_ABOVE = ("free_energy", "variance")
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;text-align:left}
@@ -148,6 +150,16 @@ def observable_head(summary: dict[str, Any]) -> list[str]:
     )
 
 
+def finite_size_rows(summary: dict[str, Any]) -> list[list[str]]:
+    """Rows of the corrections from the box to the infinite system, and of the corrected results."""
+    found = summary["observables"]["finite_size"]
+    rows = []
+    for name in found["interaction"]:
+        shell, mutual = (f"{found[kind][name]:.6g}" if name in found[kind] else "" for kind in FINITE_SIZE_KINDS)
+        rows.append([name, shell, mutual, _text(found["corrected"][name]) if name in found["corrected"] else ""])
+    return rows
+
+
 def _text(entry: dict[str, Any]) -> str:
     if not isinstance(entry["value"], list):
         return str(Estimate(entry["value"], entry["error"]))
@@ -161,7 +173,10 @@ def results_table(summary: dict[str, Any]) -> str:
     method = f"reference: {known['F']['method']}" if "F" in known else "no reference"
     table = _columns([["", "value", "reference", "z"], *results(summary)])
     observed = _columns([observable_head(summary), *observable_rows(summary)])
-    return "\n\n".join([table, _columns(quality(summary)), observed, method])
+    parts = [table, _columns(quality(summary)), observed]
+    if "finite_size" in summary["observables"]:
+        parts.append(_columns([FINITE_SIZE_HEAD, *finite_size_rows(summary)]))
+    return "\n\n".join([*parts, method])
 
 
 def sweep_table(rows: list[dict[str, Any]]) -> str:
@@ -231,6 +246,7 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
         "<h2>How good is the density?</h2>" + _table(["", ""], quality(summary)),
         _image("", images["variance"]),
         "<h2>Observables</h2>" + _table(observable_head(summary), observable_rows(summary)),
+        _finite_size(summary),
         *(
             _image(name.replace("_", " ").capitalize(), data)
             for name, data in images.items()
@@ -242,6 +258,14 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
     body = "\n".join(parts)
     title = html.escape(summary["system"])
     return f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>{body}"
+
+
+def _finite_size(summary: dict[str, Any]) -> str:
+    if "finite_size" not in summary["observables"]:
+        return ""
+    note = "Totals: shell effects of the ideal gas, and the random-phase approximation; not part of the results above."
+    table = _table(FINITE_SIZE_HEAD, finite_size_rows(summary))
+    return f"<h2>Finite-size corrections</h2>{table}<p class=note>{note}</p>"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -241,7 +241,8 @@ def final_evaluation(system: System, density: Any, beta: float, config: Config) 
     seed = config.seed + EVALUATION_SEED
     if isinstance(system, QuantumSystem):
         result = evaluate_quantum(system, density, beta, config.samples, seed)
-        return result._replace(observables=result.observables | system.derived_observables(result))
+        corrections = system.finite_size(result) if config.finite_size else {}
+        return result._replace(observables=result.observables | system.derived_observables(result) | corrections)
     return evaluate(system, density, beta, config.samples, seed)
 
 
@@ -349,9 +350,10 @@ def save_results(folder: Path, run: Run) -> None:
         raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
 
 
-def evaluate_folder(folder: Path, samples: int | None, progress: Progress) -> Run:
+def evaluate_folder(folder: Path, samples: int | None, progress: Progress, finite_size: bool = False) -> Run:
     """Evaluate the newest checkpoint of a run anew, with other samples than the run's own evaluation if asked for."""
     system, beta, config = read_config(folder)
+    config = dataclasses.replace(config, finite_size=config.finite_size or finite_size)
     if samples is not None:
         config = dataclasses.replace(config, samples=samples)
     with jax.enable_x64(True):

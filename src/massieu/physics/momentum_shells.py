@@ -54,6 +54,19 @@ def _ground(energies: np.ndarray, count: int) -> IdealGas:
     return IdealGas(E, E, entropy, 0.0, occupations)
 
 
+def most_levels(energies: np.ndarray, spins: tuple[int, ...], determinants: int) -> int:
+    """Largest number of levels, in whole shells, with at most so many determinants; at least what the spins fill."""
+    shells = _whole_shells(energies, max(spins))
+    small = [s for s in shells if math.prod(math.comb(int(s), count) for count in spins) <= determinants]
+    return int(max(small, default=shells[0]))
+
+
+def _whole_shells(energies: np.ndarray, count: int) -> np.ndarray:
+    """Numbers of levels that fill shells and hold `count` fermions."""
+    shells = np.flatnonzero(np.diff(energies) > 1e-9 * energies[-1]) + 1
+    return shells[shells >= count] if np.any(shells >= count) else np.array([len(energies)])
+
+
 def cutoff_error(energies: np.ndarray, kept: int, count: int, temperature: float) -> float:
     """F of the ideal gas in the lowest `kept` levels less that in all of them (Ry, >= 0)."""
     beta = 1 / temperature
@@ -65,8 +78,7 @@ def choose_cutoff(energies: np.ndarray, count: int, temperature: float, toleranc
 
     Returns it with that error (Ry, total).  At T = 0: the shells that the ground state fills.
     """
-    shells = np.flatnonzero(np.diff(energies) > 1e-9 * energies[-1]) + 1
-    shells = shells[shells >= count] if np.any(shells >= count) else np.array([len(energies)])
+    shells = _whole_shells(energies, count)
     if temperature == 0:
         return int(shells[0]), 0.0
     low, high = 0, len(shells) - 1

@@ -18,7 +18,7 @@ from massieu.errors import InputError, at_least, finite, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.geometry import half_space, integer_vectors, minimum_image, plane_waves
 from massieu.observables.effective_mass import effective_mass_ratio
-from massieu.physics import momentum_shells
+from massieu.physics import finite_size, momentum_shells
 from massieu.physics.ewald import Ewald
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix, FermionFlow, PairFlow
@@ -30,6 +30,7 @@ from massieu.units import box_length, fermi_temperature
 CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
 BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
 RESOLUTION = 1.2
+GROUND_DETERMINANTS = 3000  # at T = 0 and up to BY_MOMENTUM electrons, for `mix`
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
 BINS = 60
 
@@ -112,11 +113,7 @@ class ElectronGas(QuantumSystem):
         count, worst, kept = max(self.spins), 0.0, 0
         for twist in self.twist_vectors:
             _, energies = momentum_shells.complete_levels(count, self.dim, self.length, twist, self.temperature)
-            if self.cutoff is None:
-                chosen, _ = momentum_shells.choose_cutoff(energies, count, self.temperature, CUTOFF_TOLERANCE)
-            else:
-                chosen = min(self.cutoff, len(energies))
-            kept = max(kept, chosen)
+            kept = max(kept, self._number_kept(energies))
         for twist in self.twist_vectors:
             vectors, energies = momentum_shells.complete_levels(count, self.dim, self.length, twist, self.temperature)
             if self.theta > 0:
@@ -125,6 +122,14 @@ class ElectronGas(QuantumSystem):
         centre = self.twist_vectors.mean(axis=0) if len(self.twist_vectors) > 1 else self.twist_vectors[0]
         vectors, _ = momentum_shells.complete_levels(count, self.dim, self.length, centre, self.temperature)
         return vectors[:kept], worst
+
+    def _number_kept(self, energies: np.ndarray) -> int:
+        """Levels to keep out of all those of one twist."""
+        if self.cutoff is not None:
+            return min(self.cutoff, len(energies))
+        if self.theta == 0 and self.interacting and self.n <= BY_MOMENTUM:  # partners of the ground state in `mix`
+            return momentum_shells.most_levels(energies, self.spins, GROUND_DETERMINANTS)
+        return momentum_shells.choose_cutoff(energies, max(self.spins), self.temperature, CUTOFF_TOLERANCE)[0]
 
     def default_ansatz(self, config: Any) -> DensityMatrix:
         vectors, _ = self.plane_waves()
@@ -144,22 +149,22 @@ class ElectronGas(QuantumSystem):
         )
         psi = FermionFlow(self.spins, vectors, self.twist_vectors, mixing, flow)
         if self.theta == 0:
-            return DensityMatrix(SingleOccupation(self._ground_sets(energies)), psi)
+            ground = self._ground_sets(energies) if mixing is None else self._mixed_ground_sets(mixing, vectors)
+            return DensityMatrix(SingleOccupation(ground), psi)
         if mixing is not None:
             return DensityMatrix(self._table(mixing, vectors), psi)
         sizes = {"width": config.width or 16, "depth": config.attention}
         return DensityMatrix(Occupation(momenta, -self.beta * energies, self.spins, **sizes, key=of_p), psi)
 
     def _tabulated(self, vectors: np.ndarray) -> bool:
-        return self.interacting and self.theta > 0 and small_enough(len(vectors), self.spins)
+        return self.interacting and len(vectors) > max(self.spins) and small_enough(len(vectors), self.spins)
 
     def _table(self, mixing: Mixing, vectors: np.ndarray) -> TabulatedOccupation:
         """p(K) over all sets from the energies of the mixed determinants; sets alike by symmetry share one shift."""
         sets = mixing.all_sets()
         total = np.sum(vectors[sets], axis=1)
         unit = (2 * np.pi / self.length) ** 2
-        boost = 2 * total @ self.twist_vectors.T + self.n * np.sum(self.twist_vectors**2, axis=1)
-        log_weights = -self.beta * unit * (mixing.energies[:, None] + boost).T
+        log_weights = -self.beta * unit * self._mixed_energies(mixing, total)
         intrinsic = np.round(mixing.energies - np.sum(total**2, axis=1) / self.n, 7)
         known = self.beta * unit * (mixing.energies - np.sum(vectors[sets] ** 2, axis=(1, 2)))
         _, classes = np.unique(intrinsic, return_inverse=True)
@@ -167,6 +172,16 @@ class ElectronGas(QuantumSystem):
         order = np.argsort(-np.bincount(classes.ravel(), weight))  # the most frequent first, the rest together
         place = np.minimum(np.argsort(order), MOST_CLASSES)
         return TabulatedOccupation(mixing.rank, sets, log_weights, place[classes.ravel()], known)
+
+    def _mixed_energies(self, mixing: Mixing, total: np.ndarray) -> np.ndarray:
+        """Energies (Q, n) at each twist of the mixed states of total momenta (n, dim), in units of (2 pi/L)^2."""
+        boost = 2 * total @ self.twist_vectors.T + self.n * np.sum(self.twist_vectors**2, axis=1)
+        return (mixing.energies[:, None] + boost).T
+
+    def _mixed_ground_sets(self, mixing: Mixing, vectors: np.ndarray) -> np.ndarray:
+        """The label (Q, N) of the lowest mixed state at each twist."""
+        sets = mixing.all_sets()
+        return sets[np.argmin(self._mixed_energies(mixing, np.sum(vectors[sets], axis=1)), axis=1)]
 
     def _ground_sets(self, energies: np.ndarray) -> np.ndarray:
         """The lowest orbitals (Q, N) of each spin at each twist."""
@@ -257,6 +272,12 @@ class ElectronGas(QuantumSystem):
         if ideal is None or not ideal.value > 0:
             return {}
         return {"effective_mass_ratio": effective_mass_ratio(result.S, ideal).as_dict()}
+
+    def finite_size(self, result: Any) -> dict[str, Any]:
+        ideal, box = self.ideal(), finite_size.Box(self.spins, self.dim, self.length, self.temperature)
+        totals = {"F": result.F, "E": result.E, "S": result.S}
+        of_box = [e.value for e in (ideal.F, ideal.E, ideal.S) if e is not None]
+        return {"finite_size": finite_size.entries(box, of_box, totals, self.interacting)}
 
 
 def _twists(twist: str, points: str, dim: int) -> np.ndarray:

@@ -44,3 +44,7 @@ class QuantumSystem(AbstractSystem):
     def derived_observables(self, result: Any) -> dict[str, Any]:
         """Named entries of the summary that follow from the final evaluation as a whole (an `Evaluation`)."""
         return {}
+
+    def finite_size(self, result: Any) -> dict[str, Any]:
+        """Corrections to the infinite system as entries of the summary, for `--finite-size`."""
+        return {}

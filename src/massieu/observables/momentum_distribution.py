@@ -1,0 +1,174 @@
+"""The momentum distribution n(k) = <a_k^+ a_k> of the electrons, spins summed, by moving one electron at a time.
+
+    n_k = N E[ Re e^{-i k.s} Psi_K(.. x_i + s ..)/Psi_K(x) ],     s uniform in the box, i uniform, (K, x) from rho
+
+(McMillan, Phys. Rev. 138, A442 (1965)).  Two exact changes make it less noisy.  Going back from x' = x + s has the same
+density, so that r = Psi(x')/Psi(x) may be replaced by 2 r/(1 + |r|^2): no sample counts more than N.  And the same
+number for the bare determinant, D_K(.. z_i + s ..)/D_K(z), has a known mean, the occupation of k in K: its deviation
+from that is subtracted with the factor that lowers the variance most.
+
+Psi at x' needs z' = T^{-1}(x').  Every layer is the gradient of a convex function, so that Newton's method with
+backtracking converges from any guess; here z displaced by s, without a modulus: phases of twists stay right.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu import statistics
+from massieu.errors import RunError
+from massieu.geometry import integer_vectors
+from massieu.linear_algebra import inverse_and_log_det_spd
+from massieu.states.fermion_flow import FermionFlow
+from massieu.states.slater import log_reference
+
+CHUNK = 10
+RANGE = 3.0  # momenta up to this many k_F
+MOST_SHELLS = 40
+CONVERGED = 1e-10  # in units of the box
+MOST_STEPS = 100
+
+
+class Shells(NamedTuple):
+    """Integer vectors (V, dim), their shell (Q, V) at each twist, that of the orbitals (Q, M); |k| (B,) in 2 pi/L.
+
+    orbitals (B,): vectors in the shell, averaged over the twists.
+    """
+
+    vectors: np.ndarray
+    of_vector: np.ndarray
+    of_orbital: np.ndarray
+    k: np.ndarray
+    orbitals: np.ndarray
+
+
+def momentum_distribution(psi: FermionFlow, label: Array, z: Array, key: Array, unit: float) -> dict[str, Any]:
+    """n(k) by shells from samples of p(K) |D_K(z)|^2: label (S, 1 + N), z (S, N, dim), one displacement for each.
+
+    k in the unit of `unit` = 2 pi/L, the mean over a shell where neighbours had to be joined; n(k) per orbital with its
+    error; `covered`: fraction of the electrons in these shells; `residual`: largest error of T(z') (box units).
+    RunError if any z' was not found.
+    """
+    n, shells = z.shape[1], shells_of(psi)
+    keys = jax.random.split(key, len(z))
+
+    @jax.jit
+    def moved(label: Array, z: Array, keys: Array) -> tuple[Array, Array, Array, Array]:
+        return jax.lax.map(lambda args: _one(psi, shells, *args), (label, z, keys), batch_size=CHUNK)
+
+    flow, bare, expected, residual = (np.asarray(a) for a in moved(jnp.asarray(label), jnp.asarray(z), keys))
+    worst = float(residual.max())
+    if not worst < 10 * CONVERGED:
+        raise RunError(f"momentum distribution: the flow was not inverted, residual {worst:.2g} of the box")
+    samples = _controlled(n * flow, n * bare - expected) / shells.orbitals
+    found = [statistics.mean(column) for column in samples.T]
+    return {
+        "k": (unit * shells.k).tolist(),
+        "value": [e.value for e in found],
+        "error": [e.error for e in found],
+        "orbitals": shells.orbitals.tolist(),
+        "covered": statistics.mean(samples @ shells.orbitals / n).as_dict(),
+        "residual": worst,
+        "configurations": len(z),
+    }
+
+
+def shells_of(psi: FermionFlow) -> Shells:
+    """All momenta up to RANGE k_F of the majority spin, and to the last orbital of K, by rising |k|."""
+    dim, twists = psi.orbitals.shape[1], np.asarray(psi.twist)
+    volume = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[dim]
+    orbital = np.linalg.norm(psi.orbitals + twists[:, None], axis=-1)
+    radius = max(RANGE * (max(psi.spins) / volume) ** (1 / dim), float(orbital.max()))
+    vectors = integer_vectors(dim, radius + float(np.linalg.norm(twists, axis=1).max()))
+    length = np.round(np.linalg.norm(vectors + twists[:, None], axis=-1), 9)
+    inside = length <= radius + 1e-9
+    levels = np.unique(length[inside])
+    if len(levels) > MOST_SHELLS:
+        levels = np.arange(1, MOST_SHELLS + 1) * (radius + 1e-8) / MOST_SHELLS
+    outside = len(levels)
+    of_vector = np.where(inside, np.searchsorted(levels, length - 1e-9), outside)
+    total = np.bincount(of_vector.ravel(), minlength=outside + 1)[:outside]
+    k = np.bincount(of_vector.ravel(), length.ravel(), minlength=outside + 1)[:outside]
+    used = total > 0
+    place = np.append(np.where(used, np.cumsum(used) - 1, used.sum()), used.sum())
+    of_orbital = place[np.searchsorted(levels, np.round(orbital, 9) - 1e-9)]
+    return Shells(vectors, place[of_vector], of_orbital, (k / np.maximum(total, 1))[used], total[used] / len(twists))
+
+
+def _one(psi: FermionFlow, shells: Shells, label: Array, z: Array, key: Array) -> tuple[Array, Array, Array, Array]:
+    """For one displacement, summed over each shell (B,): the terms of Psi and of D, and the mean of D; the residual."""
+    n, dim = z.shape
+    of_electron, of_place = jax.random.split(key)
+    s = jax.random.uniform(of_place, (dim,))
+    step = jnp.zeros_like(z).at[jax.random.randint(of_electron, (), 0, n)].set(s)
+    reference, c = psi.reference(label), psi.coefficients(label)
+
+    def forward(z: Array, of_layer: Array) -> tuple[Array, tuple[Array, Array]]:
+        x, jacobian = psi.flow.layer(of_layer, z)
+        return x, (z, inverse_and_log_det_spd(jacobian)[1])
+
+    def backward(x: Array, layer: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+        z, *rest = inverted(psi, layer[0], x, layer[1] + step)
+        return z, (rest[0], rest[1])
+
+    x, (path, before) = jax.lax.scan(forward, z, c)
+    back, (after, residual) = jax.lax.scan(backward, x + step, (c, path), reverse=True)
+    places = jnp.stack([z, z + step, back])
+    here, bare, full = jax.vmap(lambda z: log_reference(reference, z, psi.spins))(places)
+    bare, full = _amplitude(bare - here), _amplitude(full - here - 0.5 * jnp.sum(after - before))
+    waves = jnp.exp(-2j * jnp.pi * ((jnp.asarray(shells.vectors) + jnp.asarray(psi.twist)[label[0]]) @ s))
+    at, bins = jnp.asarray(shells.of_vector)[label[0]], len(shells.k)
+    flow, plain = (jnp.zeros(bins).at[at].add((waves * a).real, mode="drop") for a in (full, bare))
+    return flow, plain, _expected(psi, shells, label), jnp.max(residual, initial=0.0)
+
+
+def _amplitude(log_ratio: Array) -> Array:
+    """2 r/(1 + |r|^2) from ln r."""
+    return jnp.exp(1j * log_ratio.imag) / jnp.cosh(log_ratio.real)
+
+
+def _expected(psi: FermionFlow, shells: Shells, label: Array) -> Array:
+    """Electrons (B,) in each shell in the determinant of K, or in the mixture of determinants."""
+    sets, weight = label[None, 1:], jnp.ones(1)
+    if psi.mixing is not None:
+        sets, coefficients = psi.mixing.expand(label[1:])
+        weight = coefficients.real**2 + coefficients.imag**2
+    at = jnp.asarray(shells.of_orbital)[label[0]][sets]
+    return jnp.zeros(len(shells.k)).at[at].add(jnp.broadcast_to(weight[:, None], at.shape))
+
+
+def inverted(psi: FermionFlow, c: Array, x: Array, guess: Array) -> tuple[Array, Array, Array]:
+    """z with layer(z) = x, ln det dx/dz there, and the largest component of layer(z) - x."""
+
+    def newton(z: Array) -> tuple[Array, Array, Array]:
+        moved, jacobian = psi.flow.layer(c, z)
+        inverse, log_det, _ = inverse_and_log_det_spd(jacobian)
+        return x - moved, (inverse @ (x - moved).reshape(-1)).reshape(z.shape), log_det
+
+    def unfinished(state: tuple) -> Array:
+        _, miss, _, _, _, steps = state
+        return (jnp.max(jnp.abs(miss)) > CONVERGED) & (steps < MOST_STEPS)
+
+    def advance(state: tuple) -> tuple:
+        z, miss, direction, log_det, length, steps = state
+        trial = z + length * direction
+        new = newton(trial)
+        better = jnp.sum(new[0] ** 2) < jnp.sum(miss**2)
+        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (trial, *new), (z, miss, direction, log_det))
+        return *kept, jnp.where(better, jnp.minimum(1.0, 2 * length), 0.25 * length), steps + 1
+
+    state = jax.lax.while_loop(unfinished, advance, (guess, *newton(guess), jnp.ones(()), 0))
+    return state[0], state[3], jnp.max(jnp.abs(state[1]))
+
+
+def _controlled(values: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """values (S, B) less the multiple of a control (S, B) of mean zero that leaves the least variance."""
+    centred = control - control.mean(axis=0)
+    power = np.sum(centred**2, axis=0)
+    slope = np.sum(centred * values, axis=0) / np.where(power > 0, power, 1.0)
+    return values - slope * control
