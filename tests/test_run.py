@@ -204,6 +204,21 @@ BAD = [
     (["run", "electron-gas", "--n", "5", "--twist", "0.9"], "twist = 0.9"),
     (["run", "electron-gas", "--n", "5", "--cutoff", "2"], "cutoff = 2"),
     (["run", "electron-gas", "--n", "5", "--polarised", "false"], "polarised = False"),
+    (["reference", "electron-gas", "--n", "2", "--rs", "1e308"], "rs = 1e+308"),
+    (["reference", "electron-gas", "--n", "2", "--rs", "1e-320"], "rs = "),
+    (["reference", "electron-gas", "--n", "2", "--theta", "1e-300"], "theta = 1e-300"),
+    (["reference", "electron-gas", "--n", "2", "--theta", "1e6"], "theta = 1000000.0"),
+    (["run", "electron-gas", "--n", "3", "--mix", "100000000000"], "mix = "),
+    (["run", "electron-gas", "--n", "13", "--cutoff", "6000000000"], "cutoff = "),
+    (["run", "electron-gas", "--n", "2", "--twist", "average", "--twists", "grid:\u00b2"], "twists = grid:"),
+    (["run", "electron-gas", "--n", "2", "--twists", "nonsense"], "twists = nonsense"),
+    (["run", "electron-gas", "--n", "3", "--polarised", "false", "--n-down", "0"], "n_down = 0"),
+    (["run", "electron-gas", "--n", "2", "--seed", "99999999999999999999"], "seed = "),
+    (["run", "electron-gas", "--n", "3", "--attention", "1"], "attention = 1"),
+    (["run", "electron-gas", "--n", "13", "--attention", "1", "--width", "5"], "width = 5"),
+    (["run", "electron-gas", "--n", "3", "--precision", "float32"], "precision = float32: must be left out"),
+    (["run", "ising", "--sampler", "mala"], "sampler = mala: must be left out"),
+    (["sweep", "electron-gas", "--n", "2", "--out", "x"], "such as --rs 1,5"),
 ]
 
 

@@ -45,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"massieu: failed: {error.strerror or error} ({error.filename})", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"massieu: failed: out of memory ({error})", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("massieu: interrupted; massieu resume DIR continues from the last checkpoint", file=sys.stderr)
         return 1

@@ -11,6 +11,12 @@ from massieu.errors import at_least, one_of, positive, require
 DENSITIES = ("auto", "blanket", "made", "transformer", "pixelcnn", "rnn")
 
 
+CLASSICAL_ONLY = (
+    "density", "symmetrise", "gradient", "trust", "fisher_batch", "clip_force", "anneal", "beta_start", "precision",
+)  # fmt: skip
+QUANTUM_ONLY = ("attention", "method", "sampler", "moves", "clip_energy", "accumulate", "finite_size")
+
+
 def option(default: Any, text: str) -> Any:
     """A field of the configuration with the line of help that the command line shows."""
     return dataclasses.field(default=default, metadata={"help": text})
@@ -21,7 +27,7 @@ class Config:
     """How to train and evaluate; the same fields in Python, on the command line and in config.yaml."""
 
     steps: int = option(400, "training steps")
-    batch: int = option(1024, "samples a step")
+    batch: int = option(1024, "samples a step (electron gas: 256, up to 6 electrons 512)")
     seed: int = option(0, "seed of everything random in the run")
     density: str = option("auto", f"one of {', '.join(DENSITIES)}")
     width: int | None = option(None, "width of the density's layers (default: its own)")
@@ -29,7 +35,9 @@ class Config:
     symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly")
     gradient: str = option("score", "score, pathwise (path derivative only) or pathwise-total")
     optimiser: str = option("auto", "auto, natural or adam")
-    learning_rate: float | None = option(None, "peak learning rate (default: 0.05 natural, 0.003 adam)")
+    learning_rate: float | None = option(
+        None, "peak learning rate (default: 0.05 natural, 0.003 adam; quantum natural: factor, 1)"
+    )
     trust: float = option(0.3, "largest step of the natural gradient in the Fisher metric")
     fisher_batch: int | None = option(
         None, "samples a step for the Fisher matrix (default: the batch, memory permitting)"
@@ -47,13 +55,14 @@ class Config:
     clip_energy: float = option(5.0, "quantum: energies further from the median are moved to this many deviations")
     accumulate: int = option(1, "quantum: batches drawn for one update")
     checkpoint_every: int = option(25, "steps between checkpoints")
-    samples: int = option(20000, "samples of the final evaluation")
+    samples: int = option(20000, "samples of the final evaluation (electron gas up to 6 electrons: 100000)")
     finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results")
     reference: bool = option(True, "compute the exact or independent values to compare with")
 
     def __post_init__(self) -> None:
         for name, smallest in (("steps", 1), ("batch", 8), ("seed", 0), ("checkpoint_every", 1), ("samples", 100)):
             at_least(name, getattr(self, name), smallest)
+        require(self.seed < 2**62, "seed", self.seed, "less than 2^62")
         require(self.batch % 4 == 0, "batch", self.batch, "a multiple of 4")
         one_of("density", self.density, DENSITIES)
         one_of("gradient", self.gradient, ("score", "pathwise", "pathwise-total"))

@@ -18,7 +18,7 @@ from massieu.train_quantum import weigh
 
 CHUNK = 500
 KEPT = 2000  # configurations kept for samples.npz and the figures
-MOVED = 8  # n(k) from every eighth sample, which costs about a quarter of the rest, but from
+MOVED = 8  # n(k) from an eighth of the samples, which costs about a quarter of the rest, but from
 LEAST_MOVED = 200
 MOVED_SEED = 2**30  # apart from the chunks
 
@@ -27,24 +27,29 @@ def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, sam
     """Draw `samples` labels and configurations and average; x64 must be on.
 
     C = beta^2 Var(H) of the variational density matrix comes by two routes, Var(ln p) and -beta Cov(E_loc, ln p), which
-    agree when ln p(K) = beta (F - E_K): where the minimum over p is reached.
+    agree when ln p(K) = beta (F - E_K): where the minimum over p is reached.  Both are averages over the twists of the
+    fluctuations at one twist.
     """
     walkers, observed = _draw_all(system, rho, samples, seed)
-    energy, log_prob = walkers.energy.real, walkers.log_prob
+    energy, log_prob, twist = walkers.energy.real, walkers.log_prob, walkers.label[:, 0]
     f = energy + log_prob / beta
     finite = math.isfinite(beta)
-    C = statistics.variance(log_prob) if finite else Estimate(0.0, 0.0)
+    own_log_prob, own_energy = (statistics.less_group_means(v, twist) for v in (log_prob, energy))
+    C = statistics.variance(own_log_prob) if finite else Estimate(0.0, 0.0)
     observables: dict[str, Any] = {name: _columns(values) for name, values in observed.items()}
     observables |= {
-        "kinetic_energy": statistics.mean(walkers.kinetic.real).as_dict(),
-        "potential_energy": statistics.mean(walkers.potential).as_dict(),
+        "kinetic_energy": statistics.stratified(walkers.kinetic.real, twist).as_dict(),
+        "potential_energy": statistics.stratified(walkers.potential, twist).as_dict(),
         "imaginary_energy": statistics.mean(walkers.energy.imag).as_dict(),
         "occupations": _occupations(walkers.label, len(rho.psi.orbitals)),
         "occupation_sets": len(np.unique(walkers.label, axis=0)),
-        "least_pivot": float(walkers.least.min()),
         "fraction_not_bijective": float(np.mean(walkers.least <= 0)),
-        "energy_spread_within_states": _within_labels(walkers.label, energy),
     }
+    spread = _within_labels(walkers.label, energy)
+    if math.isfinite(spread):  # some states were drawn twice
+        observables["energy_spread_within_states"] = spread
+    if np.all(np.isfinite(walkers.least)):  # there are layers
+        observables["least_pivot"] = float(walkers.least.min())
     if isinstance(rho.psi, FermionFlow):
         some = slice(max(LEAST_MOVED, len(f) // MOVED))
         unit = 2 * math.pi * math.sqrt(system.kinetic_scale)
@@ -52,14 +57,13 @@ def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, sam
         found = momentum_distribution(rho.psi, walkers.label[some], walkers.z[some], key, unit)
         observables["momentum_distribution"] = found
     if finite:
-        centred = log_prob - log_prob.mean()
-        observables["heat_capacity_from_energy"] = statistics.mean(-beta * centred * (energy - energy.mean())).as_dict()
+        observables["heat_capacity_from_energy"] = statistics.mean(-beta * own_log_prob * own_energy).as_dict()
     return Evaluation(
-        F=statistics.mean(f),
-        E=statistics.mean(energy),
-        S=statistics.mean(-log_prob) if finite else Estimate(0.0, 0.0),
+        F=statistics.stratified(f, twist),
+        E=statistics.stratified(energy, twist),
+        S=statistics.stratified(-log_prob, twist) if finite else Estimate(0.0, 0.0),
         C=C,
-        F_var=float(np.var(f, ddof=1)),
+        F_var=float(np.mean(statistics.less_group_means(f, twist) ** 2)),
         observables=observables,
         importance={},
         samples={"x": walkers.x[:KEPT], "label": walkers.label[:KEPT], "energy": energy[:KEPT],
@@ -77,7 +81,7 @@ def _draw_all(system: QuantumSystem, rho: DensityMatrix, samples: int, seed: int
         return walkers, jax.vmap(system.observables)(walkers.label, walkers.x)
 
     parts = [jax.tree.map(np.asarray, chunk(i)) for i in range(math.ceil(samples / CHUNK))]
-    walkers, observed = jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+    walkers, observed = jax.tree.map(lambda *rows: np.concatenate(rows)[:samples], *parts)
     return walkers, observed
 
 

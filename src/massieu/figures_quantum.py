@@ -16,15 +16,21 @@ Row = dict[str, float]
 
 
 def energies(rows: list[Row], summary: dict[str, Any], ideal: dict[str, Any]) -> Figure:
-    """E and S against the step, with the final evaluation and the ideal gas."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, name, unit in zip(figure.subplots(1, 2), ("E", "S"), (summary["units"]["energy"], "k_B"), strict=True):
-        axes.plot([row["step"] for row in rows], [row[name] for row in rows], lw=0.6, color="C0", label="training")
+    """F, E and S against the step, with the final evaluation, the reference, and the ideal gas where it is in sight."""
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    energy = summary["units"]["energy"]
+    for axes, name, unit in zip(figure.subplots(1, 3), "FES", (energy, energy, "$k_B$"), strict=True):
+        values = [row[name] for row in rows]
+        axes.plot([row["step"] for row in rows], values, lw=0.6, color="C0", label="training")
         axes.axhline(summary[name]["value"], color="C2", lw=1.2, label="final evaluation")
         if summary.get("reference") and name in summary["reference"]:
             axes.axhline(summary["reference"][name]["value"], color="k", lw=1, label="reference")
-        if name == "S" and name in ideal:
-            axes.axhline(ideal[name]["value"], color="C1", ls=":", label="ideal gas")
+        if name in ideal:
+            limits, level = axes.get_ylim(), ideal[name]["value"]
+            seen = limits[0] <= level <= limits[1]
+            label = "ideal gas" if seen else f"ideal gas: {level:.4g}, out of sight"
+            axes.axhline(level, color="C1", ls=":", label=label)
+            axes.set_ylim(limits)
         axes.set(xlabel="step", ylabel=f"{name} ({unit})")
         axes.legend(fontsize=8)
     return figure
@@ -35,45 +41,42 @@ def pair_correlation(system: ElectronGas, observables: dict[str, Any]) -> Figure
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     r = (np.arange(BINS) + 0.5) / BINS * 0.5 * system.length / system.rs
-    g = observables["pair_correlation"]
-    left.errorbar(r, g["value"], g["error"], fmt=".-", lw=0.8, ms=3)
+    if "pair_correlation" in observables:
+        g = observables["pair_correlation"]
+        left.errorbar(r, g["value"], g["error"], fmt=".-", lw=0.8, ms=3)
     left.axhline(1, color="0.7", lw=0.8)
     left.set(xlabel=r"$r/r_s$", ylabel=r"$g(r)$", ylim=(0, None))
     k = 2 * np.pi / system.length * np.linalg.norm(system.structure_vectors(), axis=1) * system.rs
     s = observables["structure_factor"]
     right.errorbar(k, s["value"], s["error"], fmt="o", ms=3)
     right.axhline(1, color="0.7", lw=0.8)
-    right.set(xlabel=r"$k\,r_s$", ylabel=r"$S(k)$", ylim=(0, None), xlim=(0, None))
+    right.set(xlabel=r"$k\,r_s$", ylabel=r"$S(k)$", ylim=(0, None), xlim=(0, 1.03 * k.max()))
     return figure
 
 
 def occupations(system: ElectronGas, observables: dict[str, Any]) -> Figure:
-    """n(k) of the electrons and the occupations of the labels K, beside the canonical ideal gas in the same orbitals.
+    """n(k) of the electrons and, at one twist, the occupations of the labels K beside the canonical ideal gas.
 
     The line is the Fermi function of infinite volume, spins summed.
     """
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    vectors, _ = system.plane_waves()
-    unit = 2 * np.pi / system.length
-    momenta = unit * (vectors + system.twist_vectors[:, None])
-    twist = system.twist_vectors[0] if len(system.twist_vectors) == 1 else 0.0
-    k = unit * np.linalg.norm(vectors + twist, axis=1) * system.rs
-    n = observables["occupations"]
-    axes.errorbar(k, n["value"], n["error"], fmt="o", ms=4, label="labels, p(K)")
-    if system.theta > 0:
-        levels = np.sum(momenta**2, axis=-1)
-        gases = [[ideal_gas(row, c, system.beta).occupations for row in levels] for c in system.spins if c]
-        order = np.argsort(k, kind="stable")
-        ideal = np.mean(np.sum(gases, axis=0), axis=0)
-        axes.plot(k[order], ideal[order], "k.", ms=3, label="ideal gas, exact")
+    momenta = 2 * np.pi / system.length * (system.plane_waves().vectors + system.twist_vectors[0])
+    k = np.linalg.norm(momenta, axis=1) * system.rs
+    if len(system.twist_vectors) == 1:
+        n = observables["occupations"]
+        axes.errorbar(k, n["value"], n["error"], fmt="o", ms=4, label="labels, p(K)")
+        if system.theta > 0:
+            levels = np.sum(momenta**2, axis=-1)
+            ideal = np.sum([ideal_gas(levels, c, system.beta).occupations for c in system.spins if c], axis=0)
+            axes.plot(k, ideal, "o", mfc="none", color="k", ms=7, lw=0, label="ideal gas, exact")
     moved = observables.get("momentum_distribution")
     if moved is not None:
         at = np.array(moved["k"]) * system.rs
         axes.errorbar(at, moved["value"], moved["error"], fmt="s", ms=3, color="C3", label="electrons, n(k)")
     line = np.linspace(0, max(k.max(), 2.5), 300)
     axes.plot(line, _fermi_function(system, line / system.rs), color="0.6", lw=0.8, label="ideal gas, infinite")
-    axes.set(xlabel=r"$k\,r_s$", ylabel="occupation", ylim=(-0.02, None))
+    axes.set(xlabel=r"$k\,r_s$", ylabel="occupation")
     axes.legend(fontsize=8)
     return figure
 
@@ -88,7 +91,7 @@ def _fermi_function(system: ElectronGas, k: np.ndarray) -> np.ndarray:
 
 def landau(system: ElectronGas, label: np.ndarray, log_prob: np.ndarray) -> Figure | None:
     """Quasi-particle energies with the free parabola, and their interaction; None if too few sets K were drawn."""
-    orbitals = functional.Orbitals(system.plane_waves()[0], system.twist_vectors, system.spins, system.length)
+    orbitals = functional.Orbitals(system.plane_waves().vectors, system.twist_vectors, system.spins, system.length)
     fit = functional.fit(label, log_prob, system.beta, orbitals)
     if fit is None:
         return None
@@ -108,12 +111,14 @@ def landau(system: ElectronGas, label: np.ndarray, log_prob: np.ndarray) -> Figu
 
 
 def health(rows: list[Row]) -> Figure:
-    """Acceptance of the sampler, and the smallest pivot of the flow's Jacobian (> 0: a bijection)."""
+    """Acceptance of the chains, and the smallest pivot of the flow's Jacobian (> 0: a bijection)."""
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.add_subplot()
     steps = [row["step"] for row in rows]
-    for name in ("acceptance", "least_pivot"):
-        axes.plot(steps, [row[name] for row in rows], lw=0.8, label=name.replace("_", " "))
+    for name, label in (("acceptance", "acceptance (1: direct sampling)"), ("least_pivot", "least pivot")):
+        values = np.array([row[name] for row in rows])
+        if np.all(np.isfinite(values)):
+            axes.plot(steps, values, lw=0.8, label=label)
     axes.set(xlabel="step", ylim=(0, 1.1))
     axes.legend(fontsize=8)
     return figure

@@ -13,7 +13,8 @@ from jax import Array
 def integer_vectors(dim: int, radius: float, centre: np.ndarray | float = 0.0) -> np.ndarray:
     """All integer vectors n (V, dim) with |n + centre| <= radius, by rising length."""
     reach = int(radius + np.max(np.abs(centre))) + 1
-    grid = np.array(list(itertools.product(range(-reach, reach + 1), repeat=dim)))
+    axis = np.arange(-reach, reach + 1)
+    grid = np.stack(np.meshgrid(*[axis] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
     length2 = np.sum((grid + centre) ** 2, axis=1)
     kept = length2 <= radius**2 * (1 + 1e-12) + 1e-12
     return grid[kept][np.lexsort((*grid[kept].T, np.round(length2[kept], 9)))]

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ def write_report(folder: Path) -> Path:
     summary, rows = read_summary(folder), read_metrics(folder)
     if summary is None or summary.get("status") != "finished" or not rows:
         raise InputError(f"{folder}: must be the directory of a finished run (massieu resume finishes one)")
-    with np.load(folder / "samples.npz") as file:
-        samples = {name: file[name] for name in file.files}
-    known = json.loads((folder / "reference.json").read_text()) or {}
+    samples, known = _read_results(folder)
     drawn = {"free_energy": figures.free_energy(rows, summary, known), "variance": figures.spread(rows, summary)}
     system = _system_of(folder)
     if isinstance(system, ElectronGas):
@@ -51,6 +50,18 @@ def write_report(folder: Path) -> Path:
     path = folder / "report.html"
     write_atomically(path, _page(summary, known, images).encode())
     return path
+
+
+def _read_results(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """samples.npz and reference.json; InputError if they are missing or damaged."""
+    name = "samples.npz"
+    try:
+        with np.load(folder / name) as file:
+            samples = {key: file[key] for key in file.files}
+        name = "reference.json"
+        return samples, json.loads((folder / name).read_text()) or {}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        raise InputError(f"{folder / name}: cannot be read; massieu evaluate {folder} makes it anew") from None
 
 
 def _of_electrons(
@@ -108,7 +119,8 @@ def _against(value: dict[str, float], reference: dict[str, Any] | None) -> list[
     if reference is None:
         return [str(mine), "", ""]
     theirs = Estimate(reference["value"], reference["error"])
-    return [str(mine), str(theirs), f"{z_score(mine, theirs):+.1f}"]
+    z = z_score(mine, theirs)
+    return [str(mine), str(theirs), f"{z:+.1f}" if math.isfinite(z) else ""]
 
 
 def quality(summary: dict[str, Any]) -> list[list[str]]:

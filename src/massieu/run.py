@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from massieu import checkpoint
-from massieu.config import Config
+from massieu.config import CLASSICAL_ONLY, QUANTUM_ONLY, Config
 from massieu.errors import InputError, RunError, did_you_mean, positive
 from massieu.evaluation import Evaluation, evaluate
 from massieu.evaluation_quantum import evaluate_quantum
@@ -95,6 +95,7 @@ class Run:
             "reference": known,
             "importance": r.importance or None,
             "steps": int(self.metrics[-1]["step"]) + 1,
+            "samples": self.config.samples,
             "seconds": round(self.seconds, 3),
             "seed": self.config.seed,
             "version": __version__,
@@ -153,6 +154,10 @@ def configure(system: System, **options: Any) -> Config:
     for name in options:
         if name not in known:
             raise InputError(f"{name} = {options[name]}: no such option{did_you_mean(name, known)}")
+    others = CLASSICAL_ONLY if isinstance(system, QuantumSystem) else QUANTUM_ONLY
+    for name in others:
+        if options.get(name, getattr(Config, name)) != getattr(Config, name):
+            raise InputError(f"{name} = {options[name]}: must be left out, {system.name} has no use for it")
     return Config(**{**system.training_defaults(), **options})
 
 

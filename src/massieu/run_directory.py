@@ -58,7 +58,7 @@ def read_config(folder: Path) -> tuple[System, float, Config]:
         return system, beta, Config(**content["config"])
     except OSError:
         raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None
-    except (KeyError, TypeError, AttributeError, yaml.YAMLError):
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError):
         raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged") from None
 
 
@@ -96,9 +96,10 @@ def known_values(values: Thermodynamics) -> dict[str, Any]:
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """summary.json of a run directory, or None if there is none yet."""
     try:
-        return json.loads((folder / "summary.json").read_text())
-    except (OSError, json.JSONDecodeError):
+        found = json.loads((folder / "summary.json").read_text())
+    except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
 
 
 def read_metrics(folder: Path) -> list[Row]:

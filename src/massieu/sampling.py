@@ -78,7 +78,7 @@ def advance(
     negative of the same displacement.  The step length adapts between calls, never within one.
     """
     batch = len(walkers.x)
-    value_and_force = jax.vmap(jax.value_and_grad(log_density, argnums=1))
+    value_and_force = jax.vmap(jax.value_and_grad(log_density, argnums=1) if kind == "mala" else _value(log_density))
 
     def one(state: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         label, x = state
@@ -96,6 +96,11 @@ def advance(
     acceptance = jnp.mean(accepted)
     step = jnp.clip(walkers.step * jnp.exp(0.5 * (acceptance - TARGET[kind])), 1e-4, 0.5)
     return Walkers(label, x, step), ChainReport(acceptance, jnp.mean(swapped))
+
+
+def _value(log_density: LogDensity) -> Callable[[Any, Array], tuple[Array, Array]]:
+    """The value and no force: Metropolis needs no gradient."""
+    return lambda label, x: (log_density(label, x), jnp.zeros_like(x))
 
 
 def _move(

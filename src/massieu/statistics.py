@@ -34,6 +34,23 @@ def variance(values: np.ndarray) -> Estimate:
     return Estimate(float(squares.sum() / (m - 1)), math.sqrt(max(squares.var(), 0.0) / m))
 
 
+def less_group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Values (M,) less the mean of their group, scaled so that their mean square is the variance within the groups."""
+    _, index, counts = np.unique(group, return_inverse=True, return_counts=True)
+    centred = values - (np.bincount(index, values) / counts)[index]
+    return centred * math.sqrt(len(values) / max(1, len(values) - len(counts)))
+
+
+def stratified(values: np.ndarray, group: np.ndarray) -> Estimate:
+    """Mean over equally probable groups of their means, each from independent samples; a plain mean of one group."""
+    _, index, counts = np.unique(group, return_inverse=True, return_counts=True)
+    if len(counts) == 1 or counts.min() < 2:
+        return mean(values)
+    parts = [mean(values[index == g]) for g in range(len(counts))]
+    error = math.sqrt(sum(part.error**2 for part in parts)) / len(parts)
+    return Estimate(float(np.mean([part.value for part in parts])), error)
+
+
 def blocking(chains: np.ndarray) -> Estimate:
     """Mean of correlated chains (C, T) or (T,); error: the largest over block lengths with >= 32 blocks."""
     chains = np.atleast_2d(np.asarray(chains, float))

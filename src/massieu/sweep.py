@@ -23,7 +23,7 @@ from massieu.errors import InputError, RunError, require
 from massieu.progress import Progress
 from massieu.run import configure, minimize, resume
 from massieu.run_directory import make_system, read_config, read_summary
-from massieu.systems import ClassicalSystem, System
+from massieu.systems import ClassicalSystem, QuantumSystem, System
 
 QUANTITIES = ("F", "E", "S", "C")
 EFFECTIVE_MASS = "effective_mass_ratio"
@@ -58,7 +58,8 @@ def plan(kind: type[System], parameters: dict[str, Any], options: dict[str, Any]
     """The grid over all parameters (by public name) whose value is a tuple; InputError if any point cannot be run."""
     grid = {name: value for name, value in parameters.items() if isinstance(value, tuple)}
     if not grid:
-        raise InputError(f"{kind.name}: must be given a parameter with commas to sweep over, such as --beta 0.5,1")
+        example = "--rs 1,5" if issubclass(kind, QuantumSystem) else "--beta 0.5,1"
+        raise InputError(f"{kind.name}: must be given a parameter with commas to sweep over, such as {example}")
     fixed = {name: value for name, value in parameters.items() if name not in grid}
     for name, values in grid.items():
         shown = ",".join(map(_text, values))

@@ -6,7 +6,8 @@ Gradients of F = E_{K~p}[ kT ln p(K) + E_{x~|Psi_K|^2} E_loc ] (principle.py):
     Psi      2 Re E[ (F_loc - F)^* d ln Psi_K(x) ]
 
 For every K the mean of d ln|Psi_K|^2 over x is zero, so kT ln p(K) - F may stand for -<E_loc>_K as the baseline; at the
-exact rho every single term vanishes.  Both natural gradients are ridge regressions of F_loc on the scores.
+exact rho every single term vanishes.  F is that of the sample's own twist.  Both natural gradients are ridge
+regressions of F_loc on the scores.
 """
 
 from __future__ import annotations
@@ -84,6 +85,13 @@ def clipped(f: Array, deviations: float) -> Array:
     return jnp.clip(f, middle - reach, middle + reach)
 
 
+def less_twist_means(values: Array, twist: Array, twists: int) -> Array:
+    """Values (B, ..) less the mean of those at the same twist (B,), 0 .. twists - 1; each twist is a gas of its own."""
+    at = (twist[:, None] == jnp.arange(twists)).astype(values.dtype)
+    means = jnp.tensordot(at.T / jnp.maximum(1.0, jnp.sum(at, axis=0))[:, None], values, 1)
+    return values - jnp.tensordot(at, means, 1)
+
+
 def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Config) -> Problem:
     """Split p and Psi into parameters and the rest; two natural gradients (or Adam); one compiled step."""
     p, static_p = trainable(rho.p)
@@ -108,10 +116,10 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
         chains, (drawn, acceptance) = jax.lax.scan(lambda chains, key: draw(rho, chains, key), state.walkers, keys)
         walkers = weigh(rho, system, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
         f = walkers.energy.real + walkers.log_prob / beta
-        kept = clipped(f, config.clip_energy)
-        real = kept - jnp.mean(kept)
+        at_twist = walkers.label[:, 0], len(rho.psi.twist)
+        real = less_twist_means(clipped(less_twist_means(f, *at_twist), config.clip_energy), *at_twist)
         imaginary = clipped(walkers.energy.imag, config.clip_energy)
-        scores_p = _scores_p(eqx.combine(*state.params[:2]), static_p, walkers)
+        scores_p = _scores_p(eqx.combine(*state.params[:2]), static_p, walkers, at_twist[1])
         scores_psi = _scores_psi(state.params[2], static_psi, walkers)
         both = jnp.concatenate([real, imaginary])
         regressions = (*((part, real) for part in _network_apart(scores_p)), (scores_psi, both))
@@ -125,7 +133,9 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
             new_params[i] = optax.apply_updates(state.params[i], updates)
         new_params[2] = trainable(eqx.combine(new_params[2], static_psi).projected())[0]
         new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1, chains)
-        return new, _metrics(walkers, f, beta, regressions) | {"acceptance": jnp.mean(acceptance)}
+        return new, _metrics(walkers, less_twist_means(f, *at_twist), f, beta, regressions) | {
+            "acceptance": jnp.mean(acceptance)
+        }
 
     return Problem(step, start, (static_p, static_psi), combined)
 
@@ -152,10 +162,11 @@ def _sampler(rho: DensityMatrix, config: Config) -> tuple[Any, Any]:
     return draw, walkers
 
 
-def _scores_p(params: Any, static: Any, walkers: Weighed) -> Any:
-    """d ln p(K) (B, ...) less its mean."""
+def _scores_p(params: Any, static: Any, walkers: Weighed, twists: int) -> Any:
+    """d ln p(K|q) (B, ...) less its mean at the twist q."""
     one = jax.grad(lambda params, label: eqx.combine(params, static).log_prob(label))
-    return _centred(jax.vmap(one, (None, 0))(params, walkers.label))
+    scores = jax.vmap(one, (None, 0))(params, walkers.label)
+    return jax.tree.map(lambda s: less_twist_means(s, walkers.label[:, 0], twists), scores)
 
 
 def _scores_psi(params: Any, static: Any, walkers: Weighed) -> Any:
@@ -201,7 +212,7 @@ def _optimisers(system: QuantumSystem, beta: float, config: Config) -> tuple[Any
     return p, optimize.adam(1e-3 * rate, schedule, config.clip), flow
 
 
-def _metrics(walkers: Weighed, f: Array, beta: float, regressions: Any) -> dict[str, Array]:
+def _metrics(walkers: Weighed, centred: Array, f: Array, beta: float, regressions: Any) -> dict[str, Array]:
     """One row of metrics.csv (without the times)."""
     squares = [
         jnp.sum((jnp.tensordot(residual, leaf, 1) / len(f)) ** 2)
@@ -216,7 +227,7 @@ def _metrics(walkers: Weighed, f: Array, beta: float, regressions: Any) -> dict[
         "S": -jnp.mean(walkers.log_prob),
         "kinetic": jnp.mean(walkers.kinetic.real),
         "potential": jnp.mean(walkers.potential),
-        "F_var": jnp.var(f),
+        "F_var": jnp.mean(centred**2),
         "least_pivot": jnp.min(walkers.least),
         "grad_norm": jnp.sqrt(sum(squares, start=jnp.zeros(()))),
     }

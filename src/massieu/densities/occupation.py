@@ -26,6 +26,7 @@ from massieu.densities.transformer import Layer, normalise
 from massieu.physics.fermi_gas import conditional_logits, log_symmetric
 
 MOST_CLASSES = 300
+HEADS = 4  # of the attention layers
 
 
 class Attention(eqx.Module):
@@ -37,7 +38,7 @@ class Attention(eqx.Module):
     layers: list[Layer]
     readout: Array  # (M, width), zero at first
 
-    def __init__(self, momenta: np.ndarray, n: int, *, width: int, depth: int, heads: int = 4, key: Array):
+    def __init__(self, momenta: np.ndarray, n: int, *, width: int, depth: int, heads: int = HEADS, key: Array):
         k1, k2, *rest = jax.random.split(key, 2 + depth)
         scale = np.sqrt(np.mean(np.sum(momenta**2, axis=-1))) or 1.0
         square = np.sum(momenta**2, axis=-1, keepdims=True) / scale**2

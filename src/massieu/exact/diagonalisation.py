@@ -8,10 +8,27 @@ from collections import defaultdict
 import numpy as np
 
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.physics import momentum_shells
+from massieu.physics.ewald import madelung
 from massieu.physics.plane_wave_matrix import Determinant, determinants, interaction_matrix, total_momentum
 from massieu.principle import Estimate
 
 MOST_DETERMINANTS = 15_000
+CHANGES = 3.0  # the energies converge as a power of the basis: the rest is about as large as the last change
+
+
+def small_gas(
+    spins: tuple[int, ...], length: float, twist: np.ndarray, beta: float, fewest: int
+) -> Thermodynamics | None:
+    """The electron gas in a box of side `length` (a0), in Ry; None if fewer than `fewest` plane waves are in reach."""
+    dim, unit = len(twist), (2 * math.pi / length) ** 2
+    vectors, energies = momentum_shells.levels(dim, length, twist, unit * 36)
+    shells = np.flatnonzero(np.diff(energies) > 1e-9 * energies[-1]) + 1
+    kept, smaller = largest_basis(shells, spins)
+    if kept < fewest:
+        return None
+    images = sum(spins) * madelung(dim) / length
+    return thermal_diagonalisation(vectors[:kept], energies[:kept], spins, 2 / length, images, beta, smaller)
 
 
 def largest_basis(shells: np.ndarray, spins: tuple[int, ...]) -> tuple[int, int]:
@@ -27,7 +44,8 @@ def thermal_diagonalisation(
 ) -> Thermodynamics:  # fmt: skip
     """F, E, S, C of H = kinetic + coupling * Coulomb + offset in the plane waves `vectors` (M, dim) of `energies` (M,).
 
-    A truncated basis gives an upper bound of F; its error is taken as the change from a basis of `smaller` plane waves.
+    A truncated basis gives an upper bound of F; what it lacks is taken as CHANGES times the change from a basis of
+    `smaller` plane waves.
     beta may be infinite: the ground state.
     """
     sectors: dict[tuple[int, ...], list[Determinant]] = defaultdict(list)
@@ -42,10 +60,12 @@ def thermal_diagonalisation(
         if len(inner):
             coarse.append(np.linalg.eigvalsh(matrix[np.ix_(inner, inner)]))
     fine = _averages(np.concatenate(levels) + offset, beta)
-    change = [abs(a - b) for a, b in zip(fine, _averages(np.concatenate(coarse) + offset, beta), strict=True)]
+    change = [CHANGES * abs(a - b) for a, b in zip(fine, _averages(np.concatenate(coarse) + offset, beta), strict=True)]
     F, E, S, C = (Estimate(value, error) for value, error in zip(fine, change, strict=True))
     lnZ = Estimate(-beta * F.value, beta * F.error) if math.isfinite(beta) else Estimate(math.nan)
-    return Thermodynamics(F, E, S, C, lnZ, f"diagonalisation in {len(vectors)} plane waves (error: change of basis)")
+    return Thermodynamics(
+        F, E, S, C, lnZ, f"diagonalisation in {len(vectors)} plane waves (error: of the basis, one-sided)"
+    )
 
 
 def _averages(levels: np.ndarray, beta: float) -> tuple[float, float, float, float]:

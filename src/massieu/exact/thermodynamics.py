@@ -33,3 +33,9 @@ class Thermodynamics(NamedTuple):
         if E is not None:
             S = Estimate(beta * (E.value - F.value), beta * math.hypot(E.error, F.error))
         return cls(F, E, S, None, lnZ, method)
+
+    def shifted(self, energy: float, beta: float, method: str) -> Thermodynamics:
+        """The same with a constant added to the Hamiltonian."""
+        E = None if self.E is None else Estimate(self.E.value + energy, self.E.error)
+        lnZ = Estimate(self.lnZ.value - beta * energy, self.lnZ.error)
+        return self._replace(F=Estimate(self.F.value + energy, self.F.error), E=E, lnZ=lnZ, method=method)

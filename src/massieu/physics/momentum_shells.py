@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from massieu.geometry import integer_vectors
 from massieu.physics.fermi_gas import IdealGas, free_energy, ideal_gas
+from massieu.physics.plane_wave_matrix import exchange
 
+MOST_CHOICES = 1000  # sets of a degenerate shell that are compared
 REACH = 60.0  # levels more than 60 kT above the Fermi level change nothing in 14 digits
 
 
@@ -25,9 +28,19 @@ def complete_levels(
     n: int, dim: int, length: float, twist: np.ndarray, temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """All levels that n fermions at this temperature (Ry) can reach to 14 digits."""
+    return levels(dim, length, twist, _highest(n, dim, length, temperature))
+
+
+def number_of_levels(n: int, dim: int, length: float, temperature: float) -> float:
+    """About how many levels `complete_levels` finds."""
+    radius = math.sqrt(_highest(n, dim, length, temperature)) * length / (2 * math.pi)
+    return math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * radius**dim
+
+
+def _highest(n: int, dim: int, length: float, temperature: float) -> float:
     unit = (2 * math.pi / length) ** 2
     radius = (n * math.gamma(dim / 2 + 1) / math.pi ** (dim / 2)) ** (1 / dim)  # of a Fermi sphere of n points
-    return levels(dim, length, twist, unit * (radius + 2) ** 2 + REACH * temperature)
+    return unit * (radius + 2) ** 2 + REACH * temperature
 
 
 def ideal_box(spins: tuple[int, ...], dim: int, length: float, twist: np.ndarray, temperature: float) -> IdealGas:
@@ -65,6 +78,18 @@ def _whole_shells(energies: np.ndarray, count: int) -> np.ndarray:
     """Numbers of levels that fill shells and hold `count` fermions."""
     shells = np.flatnonzero(np.diff(energies) > 1e-9 * energies[-1]) + 1
     return shells[shells >= count] if np.any(shells >= count) else np.array([len(energies)])
+
+
+def ground_set(levels: np.ndarray, vectors: np.ndarray, count: int) -> np.ndarray:
+    """The `count` lowest orbitals, rising indices; of a degenerate shell those with the lowest exchange energy."""
+    order = np.argsort(np.round(levels, 9), kind="stable")
+    if count == 0:
+        return order[:0]
+    top = np.isclose(levels, levels[order[count - 1]], rtol=0, atol=1e-9)
+    full = np.flatnonzero((levels < levels[order[count - 1]]) & ~top)
+    choices = itertools.combinations(np.flatnonzero(top), count - len(full))
+    some = [np.concatenate([full, np.array(choice, int)]) for choice in itertools.islice(choices, MOST_CHOICES)]
+    return np.sort(min(some, key=lambda chosen: round(exchange(tuple(chosen.tolist()), vectors), 9)))
 
 
 def cutoff_error(energies: np.ndarray, kept: int, count: int, temperature: float) -> float:

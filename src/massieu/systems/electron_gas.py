@@ -13,24 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.densities.occupation import Occupation, SingleOccupation, TabulatedOccupation
-from massieu.errors import InputError, at_least, finite, positive, require
+from massieu.densities.occupation import HEADS, Occupation, SingleOccupation, TabulatedOccupation
+from massieu.errors import at_least, finite, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.geometry import half_space, integer_vectors, minimum_image, plane_waves
 from massieu.observables.effective_mass import effective_mass_ratio
 from massieu.physics import finite_size, momentum_shells
-from massieu.physics.ewald import Ewald
+from massieu.physics.ewald import Ewald, madelung
+from massieu.physics.plane_wave_basis import Gas, PlaneWaves, shared_basis
+from massieu.physics.twists import twist_vectors
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix, FermionFlow, PairFlow
 from massieu.states.mixing import Mixing, small_enough
 from massieu.systems.base import Reference, derived, parameter
 from massieu.systems.quantum import QuantumSystem
-from massieu.units import box_length, fermi_temperature
+from massieu.units import box_length, fermi_temperature, fermi_wavevector
 
 CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
 BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
 RESOLUTION = 1.2
 GROUND_DETERMINANTS = 3000  # at T = 0 and up to BY_MOMENTUM electrons, for `mix`
+MOST_LEVELS = 300_000
+MOST_PLANE_WAVES = 3000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
 BINS = 60
 
@@ -46,7 +50,7 @@ class ElectronGas(QuantumSystem):
     n: int = parameter(13, "electrons")
     dim: int = parameter(2, "dimensions of space, 2 or 3")
     rs: float = parameter(5.0, "density parameter: radius in a0 of the volume of one electron")
-    theta: float = parameter(0.15, "temperature in units of the Fermi temperature; 0: ground state")
+    theta: float = parameter(0.15, "temperature in units of T_F of the majority spin; 0: ground state")
     polarised: bool = parameter(True, "all spins up (true), or half of them (false)")
     n_down: int | None = parameter(None, "number of spins down (default: 0 or n/2), any polarisation")
     twist: str = parameter("0", "boundary phase in units of 2 pi: a number, one per axis, or average")
@@ -63,21 +67,28 @@ class ElectronGas(QuantumSystem):
         at_least("n", self.n, 1)
         require(self.dim in (2, 3), "dim", self.dim, "2 or 3")
         positive("rs", self.rs)
+        require(1e-6 <= self.rs <= 1e6, "rs", self.rs, "between 1e-6 and 1e6")
         finite("theta", self.theta)
-        require(self.theta >= 0, "theta", self.theta, "a finite number >= 0")
+        require(self.theta == 0 or self.theta >= 1e-6, "theta", self.theta, "0 (the ground state) or at least 1e-6")
         self.spins = self._spins()
         self.length = box_length(self.n, self.rs, self.dim)
-        self.twist_vectors = _twists(str(self.twist), str(self.twists), self.dim)
+        self.twist_vectors = twist_vectors(str(self.twist), str(self.twists), self.dim)
         self.ewald = Ewald(self.dim)
-        at_least("mix", self.mix, 1)
+        require(isinstance(self.mix, int) and 1 <= self.mix <= 1000, "mix", self.mix, "an integer from 1 to 1000")
+        levels = momentum_shells.number_of_levels(max(self.spins), self.dim, self.length, self.temperature)
+        allowed = f"smaller: {levels:.1g} thermal momenta are more than {MOST_LEVELS}"
+        require(levels <= MOST_LEVELS, "theta", self.theta, allowed)
         if self.cutoff is not None:
             most = max(self.spins)
-            require(self.cutoff >= most, "cutoff", self.cutoff, f"at least {most}, one plane wave per electron")
+            allowed = f"from {most}, one plane wave per electron, to {MOST_PLANE_WAVES}"
+            require(most <= self.cutoff <= MOST_PLANE_WAVES, "cutoff", self.cutoff, allowed)
 
     def _spins(self) -> tuple[int, ...]:
         if self.n_down is not None:
             ok = isinstance(self.n_down, int) and 0 <= self.n_down <= self.n // 2
             require(ok, "n_down", self.n_down, f"an integer from 0 to {self.n // 2} for n = {self.n}")
+            half = self.polarised or 2 * self.n_down == self.n
+            require(half, "n_down", self.n_down, f"left out or {self.n / 2:g} where polarised is false")
             return (self.n - self.n_down, self.n_down) if self.n_down else (self.n,)
         if self.polarised:
             return (self.n,)
@@ -108,31 +119,27 @@ class ElectronGas(QuantumSystem):
 
     # ---- the ansatz
 
-    def plane_waves(self) -> tuple[np.ndarray, float]:
-        """Integer momenta (M, dim) kept, and the error of F (Ry) of the ideal gas that the cut-off makes."""
-        count, worst, kept = max(self.spins), 0.0, 0
-        for twist in self.twist_vectors:
-            _, energies = momentum_shells.complete_levels(count, self.dim, self.length, twist, self.temperature)
-            kept = max(kept, self._number_kept(energies))
-        for twist in self.twist_vectors:
-            vectors, energies = momentum_shells.complete_levels(count, self.dim, self.length, twist, self.temperature)
-            if self.theta > 0:
-                errors = (momentum_shells.cutoff_error(energies, kept, c, self.temperature) for c in self.spins if c)
-                worst = max(worst, sum(errors))
-        centre = self.twist_vectors.mean(axis=0) if len(self.twist_vectors) > 1 else self.twist_vectors[0]
-        vectors, _ = momentum_shells.complete_levels(count, self.dim, self.length, centre, self.temperature)
-        return vectors[:kept], worst
+    def plane_waves(self) -> PlaneWaves:
+        """Integer momenta kept at all twists, and the error of F of the ideal gas that the cut-off makes (Ry)."""
+        twists = tuple(map(tuple, self.twist_vectors.tolist()))
+        gas = Gas(self.spins, self.dim, self.length, twists, self.temperature)
+        partners = GROUND_DETERMINANTS if self.interacting and self.n <= BY_MOMENTUM else 0
+        return shared_basis(gas, self.cutoff, CUTOFF_TOLERANCE, partners)
 
-    def _number_kept(self, energies: np.ndarray) -> int:
-        """Levels to keep out of all those of one twist."""
-        if self.cutoff is not None:
-            return min(self.cutoff, len(energies))
-        if self.theta == 0 and self.interacting and self.n <= BY_MOMENTUM:  # partners of the ground state in `mix`
-            return momentum_shells.most_levels(energies, self.spins, GROUND_DETERMINANTS)
-        return momentum_shells.choose_cutoff(energies, max(self.spins), self.temperature, CUTOFF_TOLERANCE)[0]
+    def _checked_plane_waves(self, config: Any) -> np.ndarray:
+        """The plane waves; InputError where they are too many, or for layers of p(K) that it has no use for."""
+        vectors, _ = self.plane_waves()
+        count = f"smaller, or cutoff given: {len(vectors)} plane waves are more than {MOST_PLANE_WAVES}"
+        require(len(vectors) <= MOST_PLANE_WAVES, "theta", self.theta, count)
+        table = "0: p(K) is a table for so few electrons, or at T = 0"
+        free = self.theta > 0 and not self._tabulated(vectors)
+        require(free or not config.attention, "attention", config.attention, table)
+        ok = config.width is None or (config.attention > 0 and config.width % HEADS == 0)
+        require(ok, "width", config.width, f"a multiple of {HEADS} with attention >= 1, or left out")
+        return vectors
 
     def default_ansatz(self, config: Any) -> DensityMatrix:
-        vectors, _ = self.plane_waves()
+        vectors = self._checked_plane_waves(config)
         of_p, of_flow = jax.random.split(jax.random.key(config.seed))
         momenta = vectors + self.twist_vectors[:, None]
         energies = (2 * np.pi / self.length) ** 2 * np.sum(momenta**2, axis=-1)
@@ -149,7 +156,7 @@ class ElectronGas(QuantumSystem):
         )
         psi = FermionFlow(self.spins, vectors, self.twist_vectors, mixing, flow)
         if self.theta == 0:
-            ground = self._ground_sets(energies) if mixing is None else self._mixed_ground_sets(mixing, vectors)
+            ground = self._ground_sets(vectors) if mixing is None else self._mixed_ground_sets(mixing, vectors)
             return DensityMatrix(SingleOccupation(ground), psi)
         if mixing is not None:
             return DensityMatrix(self._table(mixing, vectors), psi)
@@ -183,10 +190,14 @@ class ElectronGas(QuantumSystem):
         sets = mixing.all_sets()
         return sets[np.argmin(self._mixed_energies(mixing, np.sum(vectors[sets], axis=1)), axis=1)]
 
-    def _ground_sets(self, energies: np.ndarray) -> np.ndarray:
-        """The lowest orbitals (Q, N) of each spin at each twist."""
-        order = np.argsort(np.round(energies * self.length**2, 9), axis=1, kind="stable")
-        return np.concatenate([np.sort(order[:, :count], axis=1) for count in self.spins], axis=1)
+    def _ground_sets(self, vectors: np.ndarray) -> np.ndarray:
+        """The lowest orbitals (Q, N) of each spin at each twist; of an open shell those with the lowest exchange."""
+        rows = []
+        for twist in self.twist_vectors:
+            levels = np.sum((vectors + twist) ** 2, axis=1)
+            sets = [momentum_shells.ground_set(levels, vectors, count) for count in self.spins]
+            rows.append(np.concatenate(sets))
+        return np.array(rows)
 
     # ---- what is known
 
@@ -198,6 +209,8 @@ class ElectronGas(QuantumSystem):
         found = []
         vectors, error = self.plane_waves()
         found.append(f"{len(vectors)} plane waves per spin; the cut-off raises F of the ideal gas by {error:.1g} Ry")
+        if error > CUTOFF_TOLERANCE * self.temperature * self.n:
+            found.append(f"cutoff = {self.cutoff} leaves out populated momenta; it should be larger")
         if not self.closed_shell():
             found.append(f"n = {self.n} fills no shell at this twist: the ground state is degenerate")
         return found
@@ -223,34 +236,27 @@ class ElectronGas(QuantumSystem):
 
     def reference(self, seed: int = 0) -> Reference:
         ideal = self.ideal()
-        return Reference(self._diagonalised() if self.interacting else ideal, {}, ideal)
+        return Reference(self._exact(ideal) if self.interacting else ideal, {}, ideal)
 
-    def _diagonalised(self) -> Thermodynamics | None:
-        """Exact values of two or three electrons at one twist, where the basis reaches the thermal cut-off."""
-        from massieu.exact.diagonalisation import largest_basis, thermal_diagonalisation
+    def _exact(self, ideal: Thermodynamics) -> Thermodynamics | None:
+        """Of one electron, or of two or three at one twist where the basis in reach holds the thermal momenta."""
+        from massieu.exact.diagonalisation import small_gas
 
-        if self.n not in (2, 3) or len(self.twist_vectors) > 1:
+        if self.n == 1:
+            own = madelung(self.dim) / self.length  # its own images
+            return ideal.shifted(own, self.beta, "one electron and its images")
+        if self.n > 3 or len(self.twist_vectors) > 1:
             return None
-        twist = self.twist_vectors[0]
-        unit = (2 * math.pi / self.length) ** 2
-        vectors, energies = momentum_shells.levels(self.dim, self.length, twist, unit * 36)
-        shells = np.flatnonzero(np.diff(energies) > 1e-9 * energies[-1]) + 1
-        kept, smaller = largest_basis(shells, self.spins)
-        if kept < len(self.plane_waves()[0]):
-            return None
-        own = self.n * self.ewald.energy(jnp.zeros((1, self.dim)))
-        offset = 2 / self.length * float(own)
-        return thermal_diagonalisation(
-            vectors[:kept], energies[:kept], self.spins, 2 / self.length, offset, self.beta, smaller
-        )
+        return small_gas(self.spins, self.length, self.twist_vectors[0], self.beta, len(self.plane_waves().vectors))
 
     def observables(self, label: Array, x: Array) -> dict[str, Array]:
-        """g(r) in bins up to L/2, S(k) = |rho_k|^2/N on the shortest vectors, and quasi-particle occupations."""
-        i, j = np.triu_indices(self.n, 1)
-        distance = jnp.sqrt(jnp.sum(minimum_image(x[i] - x[j]) ** 2, axis=-1))
-        found = {"pair_correlation": jnp.histogram(distance, BINS, (0.0, 0.5))[0] / self.uncorrelated_pairs()}
+        """g(r) in bins up to L/2, S(k) = |rho_k|^2/N on the shortest vectors."""
         amplitude = jnp.sum(plane_waves(x, self.structure_vectors()), axis=0)
-        found["structure_factor"] = (amplitude.real**2 + amplitude.imag**2) / self.n
+        found = {"structure_factor": (amplitude.real**2 + amplitude.imag**2) / self.n}
+        if self.n > 1:
+            i, j = np.triu_indices(self.n, 1)
+            distance = jnp.sqrt(jnp.sum(minimum_image(x[i] - x[j]) ** 2, axis=-1))
+            found["pair_correlation"] = jnp.histogram(distance, BINS, (0.0, 0.5))[0] / self.uncorrelated_pairs()
         return found
 
     def uncorrelated_pairs(self) -> np.ndarray:
@@ -260,8 +266,8 @@ class ElectronGas(QuantumSystem):
         return 0.5 * self.n * (self.n - 1) * np.diff(volume)
 
     def structure_vectors(self) -> np.ndarray:
-        """Integer vectors of S(k), up to four times the Fermi wavevector."""
-        radius = 4 / self.rs * self.length / (2 * np.pi) * (1 if self.dim == 2 else 1.2)
+        """Integer vectors of S(k), up to three times the Fermi wavevector of the majority spin."""
+        radius = 3 * fermi_wavevector(self.rs, self.dim, self.spins[0] / self.n) * self.length / (2 * np.pi)
         return half_space(integer_vectors(self.dim, radius))
 
     def derived_observables(self, result: Any) -> dict[str, Any]:
@@ -278,22 +284,3 @@ class ElectronGas(QuantumSystem):
         totals = {"F": result.F, "E": result.E, "S": result.S}
         of_box = [e.value for e in (ideal.F, ideal.E, ideal.S) if e is not None]
         return {"finite_size": finite_size.entries(box, of_box, totals, self.interacting)}
-
-
-def _twists(twist: str, points: str, dim: int) -> np.ndarray:
-    """Twist vectors (Q, dim), each component in [-1/2, 1/2]."""
-    if twist == "average":
-        kind, _, count = points.partition(":")
-        if kind not in ("grid", "random") or not count.isdigit() or int(count) < 1:
-            raise InputError(f"twists = {points}: must be grid:N or random:N with an integer N >= 1")
-        if kind == "random":
-            return np.random.default_rng(0).uniform(-0.5, 0.5, (int(count), dim))
-        axis = (np.arange(int(count)) + 0.5) / int(count) - 0.5
-        return np.stack(np.meshgrid(*[axis] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
-    try:
-        parts = [float(part) for part in twist.strip("()[] ").split(",")]
-    except ValueError:
-        parts = []
-    ok = len(parts) in (1, dim) and all(math.isfinite(p) and abs(p) <= 0.5 for p in parts)
-    require(ok, "twist", twist, f"a number from -0.5 to 0.5, {dim} of them with commas between, or average")
-    return np.array([parts * dim if len(parts) == 1 else parts])
