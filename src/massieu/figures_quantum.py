@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from massieu.observables import landau as functional
 from massieu.physics.fermi_gas import ideal_gas
 from massieu.physics.lindhard import fermi_energy, infinite_gas
 from massieu.systems.electron_gas import BINS, ElectronGas
@@ -91,8 +90,7 @@ def _fermi_function(system: ElectronGas, k: np.ndarray) -> np.ndarray:
 
 def landau(system: ElectronGas, label: np.ndarray, log_prob: np.ndarray) -> Figure | None:
     """Quasi-particle energies with the free parabola, and their interaction; None if too few sets K were drawn."""
-    orbitals = functional.Orbitals(system.plane_waves().vectors, system.twist_vectors, system.spins, system.length)
-    fit = functional.fit(label, log_prob, system.beta, orbitals)
+    fit = system.landau(label, log_prob)
     if fit is None:
         return None
     figure = Figure(figsize=(9, 3.4), layout="constrained")

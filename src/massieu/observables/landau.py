@@ -13,7 +13,7 @@ with the weights n(1 - n) of each spin's orbitals.  (Another constant in f would
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,16 @@ class LandauFit(NamedTuple):
     f_error: np.ndarray
     r2: float
     mass: Estimate
+
+    def as_dict(self) -> dict[str, Any]:
+        """The tables as lists, classes without a pair left out, for the summary of a run."""
+        used = np.isfinite(self.distance)
+        pairs = [
+            {"distance": d[u].tolist(), "f": f[u].tolist(), "error": e[u].tolist()}
+            for d, f, e, u in zip(self.distance, self.f, self.f_error, used, strict=True)
+        ]
+        eps = {"k2": self.k2.tolist(), "eps": self.eps.tolist(), "error": self.eps_error.tolist()}
+        return eps | {"interaction": pairs, "r2": self.r2}
 
 
 class Orbitals(NamedTuple):

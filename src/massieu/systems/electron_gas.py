@@ -17,6 +17,7 @@ from massieu.densities.occupation import HEADS, Occupation, SingleOccupation, Ta
 from massieu.errors import at_least, finite, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.geometry import half_space, integer_vectors, minimum_image, plane_waves
+from massieu.observables import landau
 from massieu.observables.effective_mass import effective_mass_ratio
 from massieu.physics import finite_size, momentum_shells
 from massieu.physics.ewald import Ewald, madelung
@@ -31,7 +32,7 @@ from massieu.units import box_length, fermi_temperature, fermi_wavevector
 
 CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
 BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
-RESOLUTION = 1.2
+RESOLUTION = {1: 1.2, 2: 2.0}  # by number of spins: Fourier vectors of the flow up to this times L/rs
 GROUND_DETERMINANTS = 3000  # at T = 0 and up to BY_MOMENTUM electrons, for `mix`
 MOST_LEVELS = 300_000
 MOST_PLANE_WAVES = 3000
@@ -150,7 +151,7 @@ class ElectronGas(QuantumSystem):
             self.spins,
             self.dim,
             layers=(config.depth or 3) if self.interacting else 0,
-            radius=RESOLUTION * self.length / self.rs,
+            radius=RESOLUTION[len(self.spins)] * self.length / self.rs,
             by_momentum=self.n <= BY_MOMENTUM,
             key=of_flow,
         )
@@ -271,13 +272,23 @@ class ElectronGas(QuantumSystem):
         return half_space(integer_vectors(self.dim, radius))
 
     def derived_observables(self, result: Any) -> dict[str, Any]:
-        """m*/m = S/S_0, S_0 of the ideal gas in the same box at the same twists."""
+        """m*/m = S/S_0, S_0 of the ideal gas in the same box at the same twists; Landau's functional of ln p(K)."""
         if self.theta == 0 or not self.interacting:
             return {}
+        found: dict[str, Any] = {}
         ideal = self.ideal().S
-        if ideal is None or not ideal.value > 0:
-            return {}
-        return {"effective_mass_ratio": effective_mass_ratio(result.S, ideal).as_dict()}
+        if ideal is not None and ideal.value > 0:
+            found["effective_mass_ratio"] = effective_mass_ratio(result.S, ideal).as_dict()
+        fit = self.landau(result.samples["label"], result.samples["log_prob"])
+        if fit is not None:
+            found["effective_mass_from_levels"] = fit.mass.as_dict()
+            found["landau"] = fit.as_dict()
+        return found
+
+    def landau(self, label: np.ndarray, log_prob: np.ndarray) -> landau.LandauFit | None:
+        """Quasi-particle energies and their interaction from samples of p(K); None if too few sets were drawn."""
+        orbitals = landau.Orbitals(self.plane_waves().vectors, self.twist_vectors, self.spins, self.length)
+        return landau.fit(label, log_prob, self.beta, orbitals)
 
     def finite_size(self, result: Any) -> dict[str, Any]:
         ideal, box = self.ideal(), finite_size.Box(self.spins, self.dim, self.length, self.temperature)
