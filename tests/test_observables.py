@@ -2,11 +2,13 @@
 
 import math
 from itertools import combinations, pairwise
+from typing import ClassVar
 
 import jax
 import numpy as np
 import pytest
 
+from massieu.config import Config
 from massieu.errors import InputError
 from massieu.geometry import integer_vectors
 from massieu.observables import landau
@@ -54,12 +56,19 @@ def test_errors_of_the_ratio_are_those_of_both_entropies():
 
 
 def test_interacting_gas_reports_its_effective_mass_and_others_do_not():
+    gas = ElectronGas(n=3, rs=5.0, theta=0.5)
+    keys = jax.random.split(jax.random.key(0), 2000)
+    label, log_prob = jax.vmap(gas.default_ansatz(Config()).p.sample_and_log_prob)(keys)
+
     class Result:
         S = Estimate(2.0, 0.1)
+        samples: ClassVar = {"label": np.asarray(label), "log_prob": np.asarray(log_prob)}
 
-    found = ElectronGas(n=3, rs=5.0, theta=0.5).derived_observables(Result())["effective_mass_ratio"]
-    ideal = ElectronGas(n=3, rs=5.0, theta=0.5).ideal().S.value
+    observables = gas.derived_observables(Result())
+    found, ideal = observables["effective_mass_ratio"], gas.ideal().S.value
     np.testing.assert_allclose([found["value"], found["error"]], [2 / ideal, 0.1 / ideal])
+    assert 0.5 < observables["effective_mass_from_levels"]["value"] < 1.5
+    assert len(observables["landau"]["eps"]) == len(observables["landau"]["k2"])
     for other in (ElectronGas(n=3, theta=0.0), ElectronGas(n=3, theta=0.5, interacting=False)):
         assert other.derived_observables(Result()) == {}
 
