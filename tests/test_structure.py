@@ -17,6 +17,7 @@ LAYERS = [
     {"train", "evaluation"},
     {"train_quantum"},
     {"evaluation_quantum"},
+    {"choices"},
     {"checkpoint", "progress"},
     {"run_directory"},
     {"run"},

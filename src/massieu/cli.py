@@ -97,8 +97,9 @@ def _list(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    from massieu.choices import configure
     from massieu.progress import Lines
-    from massieu.run import configure, minimize
+    from massieu.run import minimize
 
     kind, rest = named_system(arguments, "run")
     parser = system_parser(kind, "run")

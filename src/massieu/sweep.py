@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from massieu import checkpoint, figures
+from massieu.choices import configure
 from massieu.errors import InputError, RunError, require
 from massieu.progress import Progress
-from massieu.run import configure, minimize, resume
+from massieu.run import minimize, resume
 from massieu.run_directory import make_system, read_config, read_summary
 from massieu.systems import ClassicalSystem, QuantumSystem, System
 
