@@ -37,12 +37,21 @@ def test_free_energy_is_an_upper_bound_within_half_a_percent(n, dim, rs, theta, 
     exact, slack = row["F"], abs(row["change"])
     assert run.F.value > exact - slack - 4 * run.F.error
     assert run.F.value < exact + 0.005 * abs(exact) + 2 * run.F.error
+    assert run.E.value == pytest.approx(row["E"], abs=0.01 * abs(row["E"]) + 4 * run.E.error)
     assert run.S.value == pytest.approx(row["S"], abs=0.02 * row["S"] + 4 * run.S.error)
     assert run.result.observables["fraction_not_bijective"] == 0
     assert (
         abs(run.result.observables["imaginary_energy"]["value"])
         < 5 * run.result.observables["imaginary_energy"]["error"]
     )
+
+
+@pytest.mark.parametrize(("n", "dim"), [(3, 2), (2, 3)])
+def test_ground_state_of_an_open_shell_mixes_its_determinants(n, dim):
+    row = _exact(n, dim, 5.0, 0.0, 0.0)
+    run = ms.minimize(ms.ElectronGas(n=n, dim=dim, rs=5.0, theta=0.0), steps=60, batch=256, samples=6000, seed=1)
+    assert run.E.value > row["E"] - abs(row["change"]) - 4 * run.E.error
+    assert run.E.value < row["E"] + 0.005 * abs(row["E"]) + 2 * run.E.error
 
 
 def test_pair_of_opposite_spins_reaches_its_ground_state():
@@ -77,7 +86,7 @@ def test_plane_wave_determinant_energy_by_direct_sampling(entry):
     """The identity flow at T = 0 is the Hartree-Fock determinant."""
     n, dim = int(entry["key"].split(".N")[1].split(".")[0]), int(entry["key"][4])
     rs = float(entry["key"].split("rs")[1])
-    gas = ms.ElectronGas(n=n, dim=dim, rs=rs, theta=0.0)
+    gas = ms.ElectronGas(n=n, dim=dim, rs=rs, theta=0.0, mix=1)
     rho = gas.default_ansatz(Config())
     flat = eqx.tree_at(lambda r: r.psi.flow.coefficients, rho, jnp.zeros_like(rho.psi.flow.coefficients))
     walkers = jax.jit(lambda key: weigh(flat, gas, flat.draw(key, 4000)))(jax.random.key(0))
