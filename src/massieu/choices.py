@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from massieu.config import CLASSICAL_ONLY, QUANTUM_ONLY, Config
+from massieu.config import Config
 from massieu.errors import InputError, did_you_mean
 from massieu.systems import QuantumSystem, System
 from massieu.systems.base import PairwiseSpins
@@ -18,14 +18,13 @@ from massieu.train_quantum import problem as quantum_problem
 
 def configure(system: System, **options: Any) -> Config:
     """The configuration: general defaults, then the system's, then the user's options; InputError for unknown names."""
-    known = [field.name for field in dataclasses.fields(Config)]
-    for name in options:
-        if name not in known:
-            raise InputError(f"{name} = {options[name]}: no such option{did_you_mean(name, known)}")
-    others = CLASSICAL_ONLY if isinstance(system, QuantumSystem) else QUANTUM_ONLY
-    for name in others:
-        if options.get(name, getattr(Config, name)) != getattr(Config, name):
-            raise InputError(f"{name} = {options[name]}: must be left out, {system.name} has no use for it")
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    kind = "quantum" if isinstance(system, QuantumSystem) else "classical"
+    for name, value in options.items():
+        if name not in fields:
+            raise InputError(f"{name} = {value}: no such option{did_you_mean(name, fields)}")
+        if fields[name].metadata["only"] not in (None, kind) and value != fields[name].default:
+            raise InputError(f"{name} = {value}: must be left out, {system.name} has no use for it")
     return Config(**{**system.training_defaults(), **options})
 
 

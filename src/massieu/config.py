@@ -11,15 +11,9 @@ from massieu.errors import at_least, one_of, positive, require
 DENSITIES = ("auto", "blanket", "made", "transformer", "pixelcnn", "rnn")
 
 
-CLASSICAL_ONLY = (
-    "density", "symmetrise", "gradient", "trust", "fisher_batch", "clip_force", "anneal", "beta_start", "precision",
-)  # fmt: skip
-QUANTUM_ONLY = ("attention", "method", "sampler", "moves", "clip_energy", "accumulate", "finite_size")
-
-
-def option(default: Any, text: str) -> Any:
-    """A field of the configuration with the line of help that the command line shows."""
-    return dataclasses.field(default=default, metadata={"help": text})
+def option(default: Any, text: str, only: str | None = None) -> Any:
+    """A field of the configuration with its line of help; only: "classical" or "quantum" systems have a use for it."""
+    return dataclasses.field(default=default, metadata={"help": text, "only": only})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,34 +23,46 @@ class Config:
     steps: int = option(400, "training steps")
     batch: int = option(1024, "samples a step (electron gas: 256, up to 6 electrons 512)")
     seed: int = option(0, "seed of everything random in the run")
-    density: str = option("auto", f"one of {', '.join(DENSITIES)}")
+    density: str = option("auto", f"one of {', '.join(DENSITIES)}", only="classical")
     width: int | None = option(None, "width of the density's layers (default: its own)")
     depth: int | None = option(None, "number of layers (default: the density's own)")
-    symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly")
-    gradient: str = option("score", "score, pathwise (path derivative only) or pathwise-total")
+    symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly", only="classical")
+    gradient: str = option("score", "score, pathwise (path derivative only) or pathwise-total", only="classical")
     optimiser: str = option("auto", "auto, natural or adam")
     learning_rate: float | None = option(
         None, "peak learning rate (default: 0.05 natural, 0.003 adam; quantum natural: factor, 1)"
     )
-    trust: float = option(0.3, "largest step of the natural gradient in the Fisher metric")
+    trust: float = option(0.3, "largest step of the natural gradient in the Fisher metric", only="classical")
     fisher_batch: int | None = option(
-        None, "samples a step for the Fisher matrix (default: the batch, memory permitting)"
+        None, "samples a step for the Fisher matrix (default: the batch, memory permitting)", only="classical"
     )
-    clip_force: float = option(8.0, "pathwise: shorten the pull on a sample to this many times the median")
+    clip_force: float = option(
+        8.0, "pathwise: shorten the pull on a sample to this many times the median", only="classical"
+    )
     clip: float = option(10.0, "Adam: largest global norm of the gradient of beta F")
-    anneal: float = option(0.5, "fraction of the steps over which beta rises to its value; 0: no annealing")
-    beta_start: float | None = option(None, "beta at the first step when annealing (default: a tenth of beta)")
+    anneal: float = option(
+        0.5, "fraction of the steps over which beta rises to its value; 0: no annealing", only="classical"
+    )
+    beta_start: float | None = option(
+        None, "beta at the first step when annealing (default: a tenth of beta)", only="classical"
+    )
     target_error: float = option(0.0, "stop training once beta Var(F_loc) / 2 < target_error |F|; 0: never")
-    precision: str = option("float64", "precision of the training, float64 or float32; evaluation is float64")
-    attention: int = option(0, "quantum: attention layers of p(K) on top of shells and pairs")
-    method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto")
-    sampler: str = option("direct", "positions of quantum particles: direct (independent), mala or metropolis chains")
-    moves: int = option(10, "mala, metropolis: steps of every chain between updates")
-    clip_energy: float = option(5.0, "quantum: energies further from the median are moved to this many deviations")
-    accumulate: int = option(1, "quantum: batches drawn for one update")
+    precision: str = option(
+        "float64", "precision of the training, float64 or float32; evaluation is float64", only="classical"
+    )
+    attention: int = option(0, "quantum: attention layers of p(K) on top of shells and pairs", only="quantum")
+    method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto", only="quantum")
+    sampler: str = option(
+        "direct", "positions of quantum particles: direct (independent), mala or metropolis chains", only="quantum"
+    )
+    moves: int = option(10, "mala, metropolis: steps of every chain between updates", only="quantum")
+    clip_energy: float = option(
+        5.0, "quantum: energies further from the median are moved to this many deviations", only="quantum"
+    )
+    accumulate: int = option(1, "quantum: batches drawn for one update", only="quantum")
     checkpoint_every: int = option(25, "steps between checkpoints")
     samples: int = option(20000, "samples of the final evaluation (electron gas up to 6 electrons: 100000)")
-    finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results")
+    finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results", only="quantum")
     reference: bool = option(True, "compute the exact or independent values to compare with")
 
     def __post_init__(self) -> None:

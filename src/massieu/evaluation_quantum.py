@@ -101,10 +101,8 @@ def _occupations(label: np.ndarray, orbitals: int) -> dict[str, Any]:
 def _within_labels(label: np.ndarray, energy: np.ndarray) -> float:
     """Standard deviation of E_loc about the mean of its own K: zero if every Psi_K is an eigenstate."""
     _, index, counts = np.unique(label, axis=0, return_inverse=True, return_counts=True)
-    means = np.bincount(index.ravel(), energy) / counts
     often = counts[index.ravel()] > 1
     if not np.any(often):
         return math.nan
-    deviation = (energy - means[index.ravel()])[often]
-    freedom = often.sum() - np.sum(counts > 1)
-    return float(np.sqrt(np.sum(deviation**2) / max(1, freedom)))
+    deviation = statistics.less_group_means(energy[often], index.ravel()[often])
+    return float(np.sqrt(np.mean(deviation**2)))

@@ -6,7 +6,6 @@ config.yaml  metrics.csv  checkpoints/  summary.json  samples.npz  figures/  rep
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 import time
@@ -33,7 +32,8 @@ from massieu.run_directory import (
     read_config,
     read_metrics,
     read_summary,
-    reference_dict,
+    save_results,
+    where_to_resume,
     write_metrics,
 )
 from massieu.systems import QuantumSystem, System
@@ -248,7 +248,7 @@ def _train(training, state, rows, meta, system, beta, config, folder, progress) 
             _save(folder, state, rows, pending, meta, system, beta, config)
     except OSError as error:
         progress.close()
-        raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
+        raise RunError(where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
     return state
 
 
@@ -279,30 +279,7 @@ def _diverged(row: Row, folder: Path | None) -> RunError:
     if folder is not None:
         failed = {"schema": SCHEMA, "status": "diverged", "steps": int(row["step"]), "F": None, "E": None, "S": None}
         checkpoint.write_atomically(folder / "summary.json", json.dumps(failed, indent=2).encode())
-    return RunError(_where_to_resume(folder, text))
-
-
-def _where_to_resume(folder: Path | None, text: str) -> str:
-    if folder is None:
-        return text
-    saved = sorted((folder / "checkpoints").glob("step-*.npz"))
-    if not saved:
-        return f"{text}; no checkpoint was saved yet"
-    return f"{text}; saved up to {saved[-1].name}, continue with: massieu resume {folder}"
-
-
-def save_results(folder: Path, run: Run) -> None:
-    """summary.json, samples.npz and reference.json, each atomically; RunError if they cannot be written."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **run.result.samples)  # type: ignore[arg-type]
-    try:
-        checkpoint.write_atomically(folder / "samples.npz", buffer.getvalue())
-        checkpoint.write_atomically(
-            folder / "reference.json", json.dumps(reference_dict(run.system, run.reference)).encode()
-        )
-        checkpoint.write_atomically(folder / "summary.json", json.dumps(run.summary(), indent=2).encode())
-    except OSError as error:
-        raise RunError(_where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
+    return RunError(where_to_resume(folder, text))
 
 
 def evaluate_folder(folder: Path, samples: int | None, progress: Progress, finite_size: bool = False) -> Run:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import yaml
 
 from massieu import checkpoint
 from massieu.config import Config
-from massieu.errors import InputError
+from massieu.errors import InputError, RunError
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.systems import SYSTEMS, QuantumSystem, System
 from massieu.systems.base import Reference
@@ -100,6 +101,30 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def where_to_resume(folder: Path | None, text: str) -> str:
+    """A failure in words, with what is saved and the command that continues."""
+    if folder is None:
+        return text
+    saved = sorted((folder / "checkpoints").glob("step-*.npz"))
+    if not saved:
+        return f"{text}; no checkpoint was saved yet"
+    return f"{text}; saved up to {saved[-1].name}, continue with: massieu resume {folder}"
+
+
+def save_results(folder: Path, run: Any) -> None:
+    """summary.json, samples.npz and reference.json of a `Run`, each atomically; RunError if they cannot be written."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **run.result.samples)  # type: ignore[arg-type]
+    try:
+        checkpoint.write_atomically(folder / "samples.npz", buffer.getvalue())
+        checkpoint.write_atomically(
+            folder / "reference.json", json.dumps(reference_dict(run.system, run.reference)).encode()
+        )
+        checkpoint.write_atomically(folder / "summary.json", json.dumps(run.summary(), indent=2).encode())
+    except OSError as error:
+        raise RunError(where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
 
 
 def read_metrics(folder: Path) -> list[Row]:
