@@ -60,6 +60,9 @@ class Config:
         5.0, "quantum: energies further from the median are moved to this many deviations", only="quantum"
     )
     accumulate: int = option(1, "quantum: batches drawn for one update", only="quantum")
+    remix: int = option(
+        50, "quantum: step at which determinants are mixed anew, again at each doubling; 0: never", only="quantum"
+    )
     checkpoint_every: int = option(25, "steps between checkpoints")
     samples: int = option(20000, "samples of the final evaluation (electron gas up to 6 electrons: 100000)")
     finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results", only="quantum")
@@ -78,6 +81,7 @@ class Config:
         at_least("accumulate", self.accumulate, 1)
         at_least("moves", self.moves, 1)
         at_least("attention", self.attention, 0)
+        at_least("remix", self.remix, 0)
         one_of("precision", self.precision, ("float32", "float64"))
         for name in ("width", "depth", "fisher_batch"):
             if getattr(self, name) is not None:

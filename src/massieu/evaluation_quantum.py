@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -74,13 +75,15 @@ def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, sam
 def _draw_all(system: QuantumSystem, rho: DensityMatrix, samples: int, seed: int) -> tuple[Any, dict[str, Any]]:
     """Walkers, weighed samples and observables, chunk by chunk, as numpy arrays."""
     key = jax.random.key(seed)
+    arrays, rest = eqx.partition(rho, lambda leaf: isinstance(leaf, jax.Array))  # no large constants
 
     @jax.jit
-    def chunk(i):
+    def chunk(arrays, i):
+        rho = eqx.combine(arrays, rest)
         walkers = weigh(rho, system, rho.draw(jax.random.fold_in(key, i), CHUNK))
         return walkers, jax.vmap(system.observables)(walkers.label, walkers.x)
 
-    parts = [jax.tree.map(np.asarray, chunk(i)) for i in range(math.ceil(samples / CHUNK))]
+    parts = [jax.tree.map(np.asarray, chunk(arrays, i)) for i in range(math.ceil(samples / CHUNK))]
     walkers, observed = jax.tree.map(lambda *rows: np.concatenate(rows)[:samples], *parts)
     return walkers, observed
 

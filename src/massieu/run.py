@@ -227,7 +227,7 @@ def _train(training, state, rows, meta, system, beta, config, folder, progress) 
     pending: list[Row] = []
     try:
         while int(state.step) < config.steps and not _converged(rows, beta, config):
-            new, metrics = training.step(state)
+            new, metrics = training.step(training.between_steps(state))
             row = {
                 "step": int(state.step),
                 **{k: float(v) for k, v in metrics.items()},

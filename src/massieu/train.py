@@ -38,23 +38,28 @@ class TrainState(NamedTuple):
     key: Array
     step: Array
     walkers: Any = ()  # of Markov chains, where there are any
+    frame: Any = ()  # of a density matrix: what is measured from time to time instead of trained
 
 
 Step = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
 
 
 class Problem(NamedTuple):
-    """A compiled training problem: the step, where it starts, and the part of the density that is not trained."""
+    """A compiled training problem: the step, where it starts, and the part of the density that is not trained.
+
+    between_steps: from a state to the one that the next step starts from, mostly itself.
+    """
 
     step: Step
     start: TrainState
     static: Any
-    combine: Callable[[Any], Any] | None = None
+    combine: Callable[[Any, Any], Any] | None = None
+    between_steps: Callable[[TrainState], TrainState] = lambda state: state
 
     def density(self, state: TrainState) -> Any:
         """The density (matrix) with the parameters of a state, in float64."""
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), state.params)
-        return eqx.combine(wide, self.static) if self.combine is None else self.combine(wide)
+        return eqx.combine(wide, self.static) if self.combine is None else self.combine(wide, state.frame)
 
 
 def beta_schedule(beta: float, config: Config) -> Callable[[Array], Array]:

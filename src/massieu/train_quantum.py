@@ -12,6 +12,7 @@ regressions of F_loc on the scores.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -23,6 +24,7 @@ from jax import Array
 from massieu import optimize, sampling
 from massieu.config import Config
 from massieu.principle import trainable
+from massieu.remixing import Remixing
 from massieu.states import DensityMatrix
 from massieu.states.density_matrix import Draw
 from massieu.systems.quantum import QuantumSystem
@@ -30,6 +32,7 @@ from massieu.train import Problem, TrainState
 
 CHUNK_BYTES = 2**22  # derivatives of one chunk of walkers: what stays in the cache of a core
 IMAGINARY_TIME = 0.03  # step of the flow's natural gradient in units of L^2/Ry
+FLOOR = 1e-2  # ridge of the flow's natural gradient: potentials of momenta that are hardly ever drawn learn slowly
 LEARNING_RATE = 0.15  # of the natural gradient of p, in units of beta F
 
 
@@ -101,17 +104,35 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
     optimisers = _optimisers(system, beta, config)
     opt_state = tuple(opt.init(part) for opt, part in zip(optimisers, params, strict=True))
     draw, walkers = _sampler(rho, config)
-    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32), walkers)
+    remixing = Remixing.of(system, rho) if config.remix else None
+    frame = () if remixing is None else remixing.start
+    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32), walkers, frame)
 
-    def combined(params: Any) -> DensityMatrix:
+    def statics(frame: Any) -> tuple[Any, Any]:
+        return (static_p, static_psi) if remixing is None else remixing.framed(static_p, static_psi, frame)
+
+    def combined(params: Any, frame: Any) -> DensityMatrix:
         plain, network, psi = params
-        return DensityMatrix(eqx.combine(plain, network, static_p), eqx.combine(psi, static_psi))
+        of_p, of_psi = statics(frame)
+        return DensityMatrix(eqx.combine(plain, network, of_p), eqx.combine(psi, of_psi))
+
+    def between_steps(state: TrainState) -> TrainState:
+        """With the determinants mixed anew and p at the energies measured, at the steps remix, 2 remix, 4 remix, .."""
+        doublings = int(state.step) / config.remix if remixing is not None else 0.0
+        if remixing is None or doublings < 1 or not math.log2(doublings).is_integer():
+            return state
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
+        found = remixing.measured(combined(state.params, state.frame), state.frame, key)
+        plain = jax.tree.map(jnp.zeros_like, state.params[0])
+        opt_state = (optimisers[0].init(plain), *state.opt_state[1:])
+        return state._replace(params=(plain, *state.params[1:]), opt_state=opt_state, frame=found)
 
     beta_or_one = beta if jnp.isfinite(beta) else 1.0
 
     @jax.jit
     def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
-        rho = combined(state.params)
+        rho = combined(state.params, state.frame)
+        of_p, of_psi = statics(state.frame)
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), config.accumulate)
         chains, (drawn, acceptance) = jax.lax.scan(lambda chains, key: draw(rho, chains, key), state.walkers, keys)
         walkers = weigh(rho, system, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
@@ -119,8 +140,8 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
         at_twist = walkers.label[:, 0], len(rho.psi.twist)
         real = less_twist_means(clipped(less_twist_means(f, *at_twist), config.clip_energy), *at_twist)
         imaginary = clipped(walkers.energy.imag, config.clip_energy)
-        scores_p = _scores_p(eqx.combine(*state.params[:2]), static_p, walkers, at_twist[1])
-        scores_psi = _scores_psi(state.params[2], static_psi, walkers)
+        scores_p = _scores_p(eqx.combine(*state.params[:2]), of_p, walkers, at_twist[1])
+        scores_psi = _scores_psi(state.params[2], of_psi, walkers)
         both = jnp.concatenate([real, imaginary])
         regressions = (*((part, real) for part in _network_apart(scores_p)), (scores_psi, both))
         new_params, new_opt = list(state.params), list(state.opt_state)
@@ -132,12 +153,12 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
             updates, new_opt[i] = optimisers[i].update(gradient, state.opt_state[i], state.params[i], **extra)
             new_params[i] = optax.apply_updates(state.params[i], updates)
         new_params[2] = trainable(eqx.combine(new_params[2], static_psi).projected())[0]
-        new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1, chains)
+        new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1, chains, state.frame)
         return new, _metrics(walkers, less_twist_means(f, *at_twist), f, beta, regressions) | {
             "acceptance": jnp.mean(acceptance)
         }
 
-    return Problem(step, start, (static_p, static_psi), combined)
+    return Problem(step, start, (static_p, static_psi), combined, between_steps)
 
 
 def _sampler(rho: DensityMatrix, config: Config) -> tuple[Any, Any]:
@@ -173,7 +194,8 @@ def _scores_psi(params: Any, static: Any, walkers: Weighed) -> Any:
     """Real, then imaginary parts of d ln Psi (2 B, ...) less their means."""
 
     def one(args: tuple[Array, Array, Array]) -> Any:
-        return trainable(eqx.combine(params, static).scores(*args))[0]
+        found = eqx.combine(params, static).scores(*args)
+        return jax.tree.map(lambda p, s: None if p is None else s, params, found, is_leaf=lambda leaf: leaf is None)
 
     psi = eqx.combine(params, static)
     if psi.flow.coefficients.size == 0:
@@ -204,7 +226,11 @@ def _optimisers(system: QuantumSystem, beta: float, config: Config) -> tuple[Any
         return tuple(optimize.adam(rate, schedule, config.clip) for _ in range(3))
     rate = config.learning_rate or 1.0
     flow = optimize.stochastic_reconfiguration(
-        rate * IMAGINARY_TIME / system.kinetic_scale * (2 * jnp.pi) ** -2, schedule, config.method, trust=0.02
+        rate * IMAGINARY_TIME / system.kinetic_scale * (2 * jnp.pi) ** -2,
+        schedule,
+        config.method,
+        trust=0.02,
+        floor=FLOOR,
     )
     p = optimize.stochastic_reconfiguration(
         rate * LEARNING_RATE * beta, schedule, config.method, trust=0.1, damping=0.1

@@ -14,7 +14,7 @@ from massieu.linear_algebra import inverse_and_log_det, inverse_and_log_det_spd
 from massieu.physics.kinetic import MODES, local_kinetic
 from massieu.states import FermionFlow, PairFlow
 from massieu.states.mixing import Mixing
-from massieu.states.pair_flow import BOUND, bounded, lowest_curvature
+from massieu.states.pair_flow import BOUND, lowest_curvature
 from massieu.states.slater import Reference, log_reference, sample_references
 
 # spins, dim, layers, twist, determinants mixed, electrons, a label
@@ -30,8 +30,7 @@ FAMILIES = {
 def _strong(flow, size, seed=3):
     """The same flow with large random potentials, scaled to the bound."""
     noise = jax.random.normal(jax.random.key(seed), flow.coefficients.shape) / np.sum(flow.vectors**2, axis=1)
-    c = bounded(size * noise, flow.vectors, sum(flow.spins))
-    return eqx.tree_at(lambda f: f.coefficients, flow, c)
+    return eqx.tree_at(lambda f: f.coefficients, flow, size * noise).projected()
 
 
 def _family(name, size=0.05):
@@ -116,9 +115,12 @@ def test_bound_holds_between_the_grid_points_for_the_strongest_potentials():
     for dim in (2, 3):
         flow = PairFlow((4,), dim, layers=2, radius=3.0, by_momentum=False, key=jax.random.key(0))
         wild = _strong(flow, 50.0)
-        assert float(jnp.min(lowest_curvature(wild.coefficients, wild.vectors))) >= -BOUND / 4 - 1e-12
+        assert (
+            float(jnp.min(lowest_curvature(wild.of_momentum(jnp.zeros(dim, int)), wild.vectors))) >= -BOUND / 4 - 1e-12
+        )
         z = jax.random.uniform(jax.random.key(1), (200, 4, dim)) * jnp.linspace(0.05, 1, 200)[:, None, None]
-        least = jax.vmap(lambda z, flow=wild: flow.jet(flow.coefficients[:, 0], z).least)(z)
+        c = wild.of_momentum(jnp.zeros(dim, int))
+        least = jax.vmap(lambda z, flow=wild, c=c: flow.jet(c, z).least)(z)
         assert float(least.min()) > 0.05
 
 
@@ -177,12 +179,18 @@ def test_mixed_references_are_a_unitary_change_of_basis():
     vectors = integer_vectors(2, 2.0)
     for spins in ((2,), (3,), (1, 1)):
         mixing = Mixing(vectors, spins, 1.5, 6)
-        n = len(mixing.energies)
-        change = np.zeros((n, n), complex)
-        for row in range(n):
-            np.add.at(change[row], np.asarray(mixing.rank(jnp.asarray(mixing.partners[row]))), mixing.amplitudes[row])
-        np.testing.assert_allclose(change @ change.conj().T, np.eye(n), atol=1e-10)
-        assert mixing.rank(jnp.asarray(mixing.all_sets())).tolist() == list(range(n))
+        assert len(mixing.of_slot) > 4
+        np.testing.assert_allclose(_change_of_basis(mixing), np.eye(len(mixing.energies)), atol=1e-10)
+        assert mixing.rank(jnp.asarray(mixing.all_sets())).tolist() == list(range(len(mixing.energies)))
+
+
+def _change_of_basis(mixing):
+    """U U^+ for the matrix U of all states in the basis of all determinants."""
+    sets, amplitudes = map(np.asarray, jax.vmap(mixing.expand)(jnp.asarray(mixing.all_sets())))
+    change = np.zeros((len(sets), len(sets)), complex)
+    for row in range(len(sets)):
+        np.add.at(change[row], mixing.ranks(sets[row]), amplitudes[row])
+    return change @ change.conj().T
 
 
 def _line_family():
@@ -194,7 +202,7 @@ def _line_family():
 def test_overlaps_of_two_electrons_on_a_line_by_quadrature():
     """<Psi_K|Psi_K'> = delta for every pair of sets, on a grid in x (periodic: exponential accuracy)."""
     psi = _line_family()
-    points = 100
+    points = 200
     axis = np.arange(points) / points
     x = jnp.asarray(np.stack(np.meshgrid(axis, axis + 0.5 / points, indexing="ij"), axis=-1).reshape(-1, 2, 1))
     sets = [jnp.array((0, *k)) for k in itertools.combinations(range(len(psi.orbitals)), 2)]

@@ -184,7 +184,7 @@ def test_chains_exchange_labels_in_equilibrium(kind):
 @pytest.mark.parametrize("sampler", ["mala", "metropolis"])
 @pytest.mark.parametrize("method", ["minsr", "spring"])
 def test_every_sampler_and_method_trains(sampler, method):
-    gas = ms.ElectronGas(n=3, rs=5.0, theta=2.0)  # too many sets for a table: p(K) has attention layers
+    gas = ms.ElectronGas(n=7, rs=5.0, theta=1.0)  # too many sets for a table: p(K) has attention layers
     config = Config(steps=3, batch=32, sampler=sampler, method=method, attention=1, accumulate=2)
     training = problem(gas, gas.default_ansatz(config), gas.beta, config)
     state = training.start

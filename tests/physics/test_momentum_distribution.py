@@ -13,7 +13,6 @@ from massieu.geometry import integer_vectors
 from massieu.observables import momentum_distribution as nk
 from massieu.states import FermionFlow, PairFlow
 from massieu.states.mixing import Mixing
-from massieu.states.pair_flow import bounded
 
 GRID = 32
 
@@ -23,7 +22,7 @@ def _pair(spins, mixed, size):
     vectors = integer_vectors(2, 1.5)
     flow = PairFlow(spins, 2, layers=2, radius=2.3, by_momentum=True, key=jax.random.key(0))
     noise = jax.random.normal(jax.random.key(3), flow.coefficients.shape) / np.sum(flow.vectors**2, axis=1)
-    flow = eqx.tree_at(lambda f: f.coefficients, flow, bounded(size * noise, flow.vectors, 2))
+    flow = eqx.tree_at(lambda f: f.coefficients, flow, 0.5 * size * noise).projected()
     mixing = Mixing(vectors, spins, 0.8, 6) if mixed else None
     return FermionFlow(spins, vectors, np.array([[0.25, -0.1]]), mixing, flow), jnp.array((0, 1, 4))
 

@@ -228,18 +228,19 @@ class TabulatedOccupation(eqx.Module):
         q, at = label[0], self.rank(label[1:])
         learned = self.shifts[jnp.asarray(self.classes)[at]] - self.slope * jnp.asarray(self.known)[at]
         logit = jnp.asarray(self.log_weights)[q, at] + learned
-        return logit - jax.scipy.special.logsumexp(self._logits(q))  # apart: its gradient is the same for all labels
+        return logit - jax.scipy.special.logsumexp(self.logits(q))  # apart: its gradient is the same for all labels
 
     def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
         """One label (1 + N,), its twist uniform, and ln p(K|q)."""
         choose, draw = jax.random.split(key)
         q = jax.random.randint(choose, (), 0, len(self.log_weights))
-        table = jax.nn.log_softmax(self._logits(q))
+        table = jax.nn.log_softmax(self.logits(q))
         below = jnp.cumsum(jnp.exp(table))
         at = jnp.searchsorted(below, jax.random.uniform(draw) * below[-1])
         return jnp.concatenate([q[None], jnp.asarray(self.sets)[at]]), table[at]
 
-    def _logits(self, q: Array) -> Array:
+    def logits(self, q: Array) -> Array:
+        """ln p (n,) of all sets at the twist q, up to a constant."""
         base = jnp.asarray(self.log_weights)
         return (base[q] if len(base) > 1 else base[0]) + self.shifts[self.classes] - self.slope * self.known
 

@@ -35,18 +35,20 @@ class Gas(NamedTuple):
 def shared_basis(gas: Gas, cutoff: int | None, tolerance: float, determinants: int) -> PlaneWaves:
     """The union over the twists of the lowest levels that each one needs, in whole shells.
 
-    cutoff: that many at each twist; else up to an error of F of `tolerance` kT per particle, or, at T = 0, as many as
-    give at most so many `determinants` (0: those of the ground state).
+    cutoff: that many at each twist; else up to an error of F of `tolerance` kT per particle, and as many as give at
+    most so many `determinants`.
     """
     most, levels = max(gas.spins), [_levels(gas, np.array(twist), cutoff or 0) for twist in gas.twists]
     needed: dict[tuple[int, ...], None] = {}
     for vectors, energies in levels:
         if cutoff is not None:
             kept = min(cutoff, len(energies))
-        elif gas.temperature == 0 and determinants:
-            kept = momentum_shells.most_levels(energies, gas.spins, determinants)
         else:
-            kept = momentum_shells.choose_cutoff(energies, most, gas.temperature, tolerance)[0]
+            kept = most
+            if gas.temperature > 0 or not determinants:
+                kept = momentum_shells.choose_cutoff(energies, most, gas.temperature, tolerance)[0]
+            if determinants:
+                kept = max(kept, momentum_shells.most_levels(energies, gas.spins, determinants))
         needed.update(dict.fromkeys(map(tuple, vectors[:kept].tolist())))
     found = np.array(list(needed))
     centre = np.mean(gas.twists, axis=0)

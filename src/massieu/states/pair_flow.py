@@ -7,11 +7,12 @@ T is a stack of layers, each the gradient of a convex function of all coordinate
 Permuting or translating the electrons commutes with T.  If the second derivative of u is nowhere below -b/N with b < 1,
 the Jacobian 1 + Hess(sum u) of N electrons is positive definite wherever they are (its quadratic form is at least
 1 - b), so that a layer is a bijection of the torus; the electrons may be pushed apart as strongly as one likes.
-`bounded` enforces it.  Everything that the local energy needs (up to the fourth derivative of u) is a linear
+`projected` enforces it.  Everything that the local energy needs (up to the fourth derivative of u) is a linear
 function of the coefficients and is propagated layer by layer, from x back to z: no automatic differentiation.
 
-The total momentum P is conserved, so every P may have its own potential: states of different P are orthogonal for any
-T that commutes with translations.  The intrinsic Hamiltonian depends on P modulo N and its point group only.
+The total momentum P is conserved, so every P may have a potential of its own beside the common one: states of different
+P are orthogonal for any T that commutes with translations.  The intrinsic Hamiltonian depends on P modulo N and its
+point group only, and so do the potentials; they are symmetric under all that keeps P modulo N.
 """
 
 from __future__ import annotations
@@ -55,8 +56,10 @@ class PairFlow(eqx.Module):
     vectors: np.ndarray  # (V, dim): half of the Fourier vectors of u
     kinds: np.ndarray  # (N, N): 0 for equal, 1 for opposite spins
     sector: np.ndarray  # (N, ..., N): which set of coefficients P modulo N has
-    turned: np.ndarray  # (N, ..., N, V): where the turned vector stands among the vectors
-    coefficients: Array  # (layers, sectors, kinds, V)
+    turned: np.ndarray  # (N, ..., N, V): whose own coefficient each vector has, symmetric as P modulo N is
+    star: np.ndarray  # (V,): whose common coefficient each vector has, the same for its whole star
+    alike: np.ndarray  # (sectors, V): `turned` for the P that stands for its sector
+    coefficients: Array  # (layers, 1 + sectors, kinds, V): common, then own; or common only
 
     def __init__(self, spins: tuple[int, ...], dim: int, *, layers: int, radius: float, by_momentum: bool, key: Array):
         n = sum(spins)
@@ -64,16 +67,22 @@ class PairFlow(eqx.Module):
         self.vectors = half_space(integer_vectors(dim, radius))
         label = np.repeat(np.arange(len(spins)), spins)
         self.kinds = (label[:, None] != label[None]).astype(int)
-        self.sector, self.turned = _sectors(n if by_momentum else 1, dim, self.vectors)
-        shape = (layers, int(self.sector.max()) + 1, int(self.kinds.max()) + 1, len(self.vectors))
-        damped = SMALL / np.sum(self.vectors**2, axis=1)
-        self.coefficients = bounded(damped * jax.random.normal(key, shape), self.vectors, n)
+        self.sector, self.turned, self.alike = _sectors(n if by_momentum else 1, dim, self.vectors)
+        self.star = _sectors(1, dim, self.vectors)[2][0]
+        own = len(self.alike) if by_momentum else 0
+        first = jax.random.normal(key, (layers, 1, int(self.kinds.max()) + 1, len(self.vectors)))
+        first = SMALL * first / np.sum(self.vectors**2, axis=1)
+        self.coefficients = jnp.pad(first, ((0, 0), (0, own), (0, 0), (0, 0)))
 
     def of_momentum(self, total: Array) -> Array:
         """Coefficients (layers, kinds, V) for the total momentum (dim,), an integer vector (without the twist)."""
-        at = tuple(total[a] % self.sector.shape[a] for a in range(self.dim))
-        chosen = self.coefficients[:, jnp.asarray(self.sector)[at]]
-        return chosen[..., jnp.asarray(self.turned)[at]]
+        at, common = self._place(total), self.coefficients[:, 0][..., self.star]
+        if self.coefficients.shape[1] == 1:
+            return common
+        return common + self.coefficients[:, 1 + jnp.asarray(self.sector)[at]][..., jnp.asarray(self.turned)[at]]
+
+    def _place(self, total: Array) -> tuple[Array, ...]:
+        return tuple(total[a] % self.sector.shape[a] for a in range(self.dim))
 
     def layer(self, c: Array, z: Array) -> tuple[Array, Array]:
         """One layer with coefficients (kinds, V): new positions and Jacobian (Nd, Nd)."""
@@ -155,24 +164,33 @@ class PairFlow(eqx.Module):
 
     def spread(self, total: Array, gradient: Array) -> Array:
         """The transpose of `of_momentum`: (.., layers, kinds, V) into the shape of all coefficients."""
-        at = tuple(total[a] % self.sector.shape[a] for a in range(self.dim))
+        at = self._place(total)
+        common = jnp.zeros_like(gradient).at[..., self.star].add(gradient)[..., None, :, :]
+        if self.coefficients.shape[1] == 1:
+            return common
         own = jnp.zeros_like(gradient).at[..., jnp.asarray(self.turned)[at]].add(gradient)
-        one = jnp.arange(self.coefficients.shape[1]) == jnp.asarray(self.sector)[at]
-        return own[..., :, None, :, :] * one[:, None, None]
+        one = jnp.arange(len(self.alike)) == jnp.asarray(self.sector)[at]
+        return jnp.concatenate([common, own[..., None, :, :] * one[:, None, None]], axis=-3)
 
     def projected(self) -> PairFlow:
-        """The same flow with its coefficients inside the bound that makes it a bijection."""
-        safe = bounded(self.coefficients, self.vectors, sum(self.spins))
+        """The same flow with its coefficients inside the bound that makes it a bijection for every momentum."""
+        n, common, own = sum(self.spins), self.coefficients[:, :1], self.coefficients[:, 1:]
+        of_star = common[..., self.star]
+        if own.shape[1] == 0:
+            safe = common * bound_scale(of_star, self.vectors, n)
+        else:
+            scale = bound_scale(of_star + jnp.take_along_axis(own, self.alike[None, :, None], axis=-1), self.vectors, n)
+            safe = jnp.concatenate([common, scale * own + (scale - 1) * of_star], axis=1)
         return eqx.tree_at(lambda flow: flow.coefficients, self, safe)
 
 
-def bounded(c: Array, vectors: np.ndarray, n: int) -> Array:
-    """Potentials c (..., V) scaled down where u has a second derivative below -BOUND/n.
+def bound_scale(c: Array, vectors: np.ndarray, n: int) -> Array:
+    """Factor (..., 1) <= 1 after which no u of the potentials c (..., V) has a second derivative below -BOUND/n.
 
     Looked for on a grid of eight points per shortest wavelength.
     """
     worst = -n * jnp.minimum(lowest_curvature(c, vectors), 0.0)
-    return c * jnp.minimum(1.0, BOUND / jnp.maximum(worst, 1e-12))[..., None]
+    return jnp.minimum(1.0, BOUND / jnp.maximum(worst, 1e-12))[..., None]
 
 
 def lowest_curvature(c: Array, vectors: np.ndarray) -> Array:
@@ -201,7 +219,7 @@ def _lowest_eigenvalue(m: dict[tuple[int, int], Array], dim: int) -> Array:
     mean = (m[0, 0] + m[1, 1] + m[2, 2]) / 3
     a, b, c = m[0, 0] - mean, m[1, 1] - mean, m[2, 2] - mean
     d, e, f = m[0, 1], m[0, 2], m[1, 2]
-    p = jnp.sqrt((a**2 + b**2 + c**2 + 2 * (d**2 + e**2 + f**2)) / 6 + 1e-300)
+    p = jnp.sqrt((a**2 + b**2 + c**2 + 2 * (d**2 + e**2 + f**2)) / 6 + 1e-60)
     det = a * (b * c - f**2) - d * (d * c - f * e) + e * (d * f - b * e)
     angle = jnp.arccos(jnp.clip(det / (2 * p**3), -1.0, 1.0)) / 3
     return mean + 2 * p * jnp.cos(angle + 2 * np.pi / 3)
@@ -240,16 +258,24 @@ def _squared_change(third: Array, inverse: Array, jacobian: Array) -> Array:
     return jnp.sum(relative * relative.transpose(0, 2, 1))
 
 
-def _sectors(n: int, dim: int, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each P modulo n: the number of its class under the point group, and the operation that turns it there."""
+def _sectors(n: int, dim: int, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes of P modulo n under the point group, and the first vector that each vector is equivalent to.
+
+    The class of every P (n, ..., n); the equivalent vector for every P (n, ..., n, V), after turning P to the one that
+    stands for its class, and for the latter (classes, V), under the operations that keep it.
+    """
     index = {tuple(sign * v): i for i, v in enumerate(vectors) for sign in (1, -1)}
-    turns = [(g, np.array([index[tuple(g @ v)] for v in vectors])) for g in point_group(dim)]
+    turns = [(g, np.array([index[tuple(g @ v)] for v in vectors], int)) for g in point_group(dim)]
     classes: dict[tuple[int, ...], int] = {}
+    alike: list[np.ndarray] = []
     sector = np.zeros((n,) * dim, int)
     turned = np.zeros((*(n,) * dim, len(vectors)), int)
     for total in np.ndindex(*sector.shape):
         images = [(tuple(int(p) for p in (g @ np.array(total)) % n), k) for k, (g, _) in enumerate(turns)]
         standard, k = min(images)
-        sector[total] = classes.setdefault(standard, len(classes))
-        turned[total] = turns[k][1]
-    return sector, turned
+        if standard not in classes:
+            classes[standard] = len(classes)
+            alike.append(np.min([turn for g, turn in turns if tuple((g @ np.array(standard)) % n) == standard], axis=0))
+        sector[total] = classes[standard]
+        turned[total] = alike[sector[total]][turns[k][1]]
+    return sector, turned, np.array(alike)

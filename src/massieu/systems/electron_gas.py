@@ -33,7 +33,7 @@ from massieu.units import box_length, fermi_temperature, fermi_wavevector
 CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
 BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
 RESOLUTION = {1: 1.2, 2: 2.0}  # by number of spins: Fourier vectors of the flow up to this times L/rs
-GROUND_DETERMINANTS = 3000  # at T = 0 and up to BY_MOMENTUM electrons, for `mix`
+PARTNERS = 25_000  # determinants at least, up to BY_MOMENTUM electrons, for `mix`
 MOST_LEVELS = 300_000
 MOST_PLANE_WAVES = 3000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
@@ -58,7 +58,7 @@ class ElectronGas(QuantumSystem):
     twists: str = parameter("grid:4", "points of twist = average: grid:N per axis, or random:N in all")
     interacting: bool = parameter(True, "false: the ideal gas")
     cutoff: int | None = parameter(None, "number of plane waves (default: from the error target)")
-    mix: int = parameter(24, "determinants of one momentum mixed by the interaction, where they can be tabulated")
+    mix: int = parameter(64, "determinants of one momentum mixed by the interaction, where they can be tabulated")
     spins: tuple[int, ...] = derived()
     twist_vectors: np.ndarray = derived()  # (Q, dim)
     length: float = derived()
@@ -124,7 +124,7 @@ class ElectronGas(QuantumSystem):
         """Integer momenta kept at all twists, and the error of F of the ideal gas that the cut-off makes (Ry)."""
         twists = tuple(map(tuple, self.twist_vectors.tolist()))
         gas = Gas(self.spins, self.dim, self.length, twists, self.temperature)
-        partners = GROUND_DETERMINANTS if self.interacting and self.n <= BY_MOMENTUM else 0
+        partners = PARTNERS if self.interacting and self.n <= BY_MOMENTUM else 0
         return shared_basis(gas, self.cutoff, CUTOFF_TOLERANCE, partners)
 
     def _checked_plane_waves(self, config: Any) -> np.ndarray:
