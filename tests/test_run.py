@@ -216,6 +216,8 @@ BAD = [
     (["run", "electron-gas", "--n", "2", "--seed", "99999999999999999999"], "seed = "),
     (["run", "electron-gas", "--n", "3", "--attention", "1"], "attention = 1"),
     (["run", "electron-gas", "--n", "13", "--attention", "1", "--width", "5"], "width = 5"),
+    (["run", "electron-gas", "--n", "3", "--remix", "-1"], "remix = -1"),
+    (["run", "ising", "--remix", "7"], "remix = 7: must be left out"),
     (["run", "electron-gas", "--n", "3", "--precision", "float32"], "precision = float32: must be left out"),
     (["run", "ising", "--sampler", "mala"], "sampler = mala: must be left out"),
     (["sweep", "electron-gas", "--n", "2", "--out", "x"], "such as --rs 1,5"),
@@ -322,11 +324,12 @@ def test_training_stops_at_the_target_error():
 
 @pytest.mark.parametrize("sampler", ["direct", "mala"])
 def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
-    """Electrons: parameters, optimiser and walkers all come back from the checkpoint."""
+    """Electrons: parameters, optimiser, walkers and mixed determinants all come back; one mixing on each side."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     options = ["--steps", "6", "--batch", "16", "--samples", "200", "--checkpoint-every", "3", "--sampler", sampler]
+    gas = ["--n", "2", "--theta", "0.5", "--cutoff", "9", "--mix", "4", "--remix", "2"]
     for folder in (whole, cut):
-        assert main(["run", "electron-gas", "--n", "2", "--theta", "0.5", *options, "--out", str(folder)]) == 0
+        assert main(["run", "electron-gas", *gas, *options, "--out", str(folder)]) == 0
     (cut / "summary.json").unlink()
     (cut / "checkpoints" / "step-00000006.npz").unlink()
     assert main(["resume", str(cut)]) == 0

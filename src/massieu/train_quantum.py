@@ -124,8 +124,12 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
         found = remixing.measured(combined(state.params, state.frame), state.frame, key)
         plain = jax.tree.map(jnp.zeros_like, state.params[0])
-        opt_state = (optimisers[0].init(plain), *state.opt_state[1:])
-        return state._replace(params=(plain, *state.params[1:]), opt_state=opt_state, frame=found)
+        params, opt_state = (plain, *state.params[1:]), (optimisers[0].init(plain), *state.opt_state[1:])
+        walkers = state.walkers
+        if config.sampler != "direct":  # other states, other densities: the chains start anew in equilibrium
+            drawn = combined(params, found).draw(jax.random.fold_in(key, 1), config.batch)
+            walkers = walkers._replace(label=drawn.label, x=drawn.z)
+        return state._replace(params=params, opt_state=opt_state, frame=found, walkers=walkers)
 
     beta_or_one = beta if jnp.isfinite(beta) else 1.0
 
