@@ -14,7 +14,7 @@ LAYERS = [
     {"densities", "sampling", "config", "states"},
     {"observables"},
     {"systems"},
-    {"train", "evaluation"},
+    {"train", "evaluation", "remixing"},
     {"train_quantum"},
     {"evaluation_quantum"},
     {"choices"},

@@ -116,21 +116,6 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
         of_p, of_psi = statics(frame)
         return DensityMatrix(eqx.combine(plain, network, of_p), eqx.combine(psi, of_psi))
 
-    def between_steps(state: TrainState) -> TrainState:
-        """With the determinants mixed anew and p at the energies measured, at the steps remix, 2 remix, 4 remix, .."""
-        doublings = int(state.step) / config.remix if remixing is not None else 0.0
-        if remixing is None or doublings < 1 or not math.log2(doublings).is_integer():
-            return state
-        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
-        found = remixing.measured(combined(state.params, state.frame), state.frame, key)
-        plain = jax.tree.map(jnp.zeros_like, state.params[0])
-        params, opt_state = (plain, *state.params[1:]), (optimisers[0].init(plain), *state.opt_state[1:])
-        walkers = state.walkers
-        if config.sampler != "direct":  # other states, other densities: the chains start anew in equilibrium
-            drawn = combined(params, found).draw(jax.random.fold_in(key, 1), config.batch)
-            walkers = walkers._replace(label=drawn.label, x=drawn.z)
-        return state._replace(params=params, opt_state=opt_state, frame=found, walkers=walkers)
-
     beta_or_one = beta if jnp.isfinite(beta) else 1.0
 
     @jax.jit
@@ -162,7 +147,28 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
             "acceptance": jnp.mean(acceptance)
         }
 
+    between_steps = _remixed_when_due(remixing, combined, optimisers[0], config)
     return Problem(step, start, (static_p, static_psi), combined, between_steps)
+
+
+def _remixed_when_due(remixing: Remixing | None, combined: Any, of_p: Any, config: Config) -> Any:
+    """State to state: at the steps remix, 2 remix, 4 remix, .. with new states, and p from the energies measured."""
+
+    def between_steps(state: TrainState) -> TrainState:
+        doublings = int(state.step) / config.remix if remixing is not None else 0.0
+        if remixing is None or doublings < 1 or not math.log2(doublings).is_integer():
+            return state
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
+        frame = remixing.measured(combined(state.params, state.frame), state.frame, key)
+        plain = jax.tree.map(jnp.zeros_like, state.params[0])
+        params, opt_state = (plain, *state.params[1:]), (of_p.init(plain), *state.opt_state[1:])
+        walkers = state.walkers
+        if config.sampler != "direct":  # other states, other densities: the chains start anew in equilibrium
+            drawn = combined(params, frame).draw(jax.random.fold_in(key, 1), config.batch)
+            walkers = walkers._replace(label=drawn.label, x=drawn.z)
+        return state._replace(params=params, opt_state=opt_state, frame=frame, walkers=walkers)
+
+    return between_steps
 
 
 def _sampler(rho: DensityMatrix, config: Config) -> tuple[Any, Any]:
