@@ -67,19 +67,20 @@ def load_newest(
     raise RunError(f"{folder}: cannot resume, {detail}; nothing was changed")
 
 
-def with_parameters_of(folder: Path, like: TrainState) -> TrainState | None:
-    """`like` with the parameters, and nothing else, of the newest readable checkpoint.
+def with_parameters_of(folder: Path, like: TrainState, carried: tuple[str, ...] = (".params",)) -> TrainState | None:
+    """`like` with the leaves whose names start so, and nothing else, of the newest readable checkpoint.
 
-    None if there is none, or if its parameters have other names or shapes.
+    None if there is none, or if these have other names or shapes there.
     """
     readable = (found for path in sorted(folder.glob("step-*.npz"), reverse=True) if (found := _read(path)))
     arrays = next(((arrays for arrays, _ in readable)), {})
-    wanted = {name: leaf for name, leaf in _leaves(like) if name.startswith(".params")}
-    held = {name: array for name, array in arrays.items() if name.startswith(".params")}
-    if not held or {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in held.items()}:
+    wanted = {name: leaf.shape for name, leaf in _leaves(like) if name.startswith(carried)}
+    held = {name: array for name, array in arrays.items() if name.startswith(carried)}
+    if not held or wanted != {name: array.shape for name, array in held.items()}:
         return None
-    leaves = [jnp.asarray(held[name], leaf.dtype) for name, leaf in wanted.items()]
-    return like._replace(params=jax.tree.unflatten(jax.tree.structure(like.params), leaves))
+    leaves = [jnp.asarray(held.get(name, leaf), leaf.dtype) for name, leaf in _leaves(like)]
+    plain = like._replace(key=jax.random.key_data(like.key))
+    return jax.tree.unflatten(jax.tree.structure(plain), leaves)._replace(key=like.key)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:

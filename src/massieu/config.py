@@ -61,7 +61,9 @@ class Config:
     )
     accumulate: int = option(1, "quantum: batches drawn for one update", only="quantum")
     remix: int = option(
-        50, "quantum: step at which determinants are mixed anew, again at each doubling; 0: never", only="quantum"
+        50,
+        "quantum: step at which determinants are mixed anew, again at doublings up to half the steps; 0: never",
+        only="quantum",
     )
     checkpoint_every: int = option(25, "steps between checkpoints")
     samples: int = option(20000, "samples of the final evaluation (electron gas up to 6 electrons: 100000)")

@@ -16,7 +16,9 @@ from jax import Array
 from scipy.special import logsumexp
 
 from massieu.densities.occupation import TabulatedOccupation
+from massieu.errors import RunError
 from massieu.states import DensityMatrix, dressing
+from massieu.states.mixing import Dressed
 from massieu.systems.quantum import QuantumSystem
 
 LEAST_WEIGHT = 1e-6  # blocks less probable than this are not measured
@@ -27,6 +29,22 @@ class Frame(NamedTuple):
 
     states: Array
     log_weights: Array
+
+
+def with_plain_tables(rho: DensityMatrix) -> DensityMatrix:
+    """The same with tables measured in an earlier run as constants, not as parameters."""
+    mixing = getattr(rho.psi, "mixing", None)
+    if mixing is None or mixing.dressed is None:
+        return rho
+    plain = mixing.dressed._replace(states=np.asarray(mixing.dressed.states))
+    rho = eqx.tree_at(lambda rho: rho.psi.mixing.dressed, rho, plain, is_leaf=_is_table)
+    if isinstance(rho.p, TabulatedOccupation):
+        rho = eqx.tree_at(lambda rho: rho.p.log_weights, rho, np.asarray(rho.p.log_weights))
+    return rho
+
+
+def _is_table(leaf: Any) -> bool:
+    return leaf is None or isinstance(leaf, Dressed)
 
 
 class Remixing:
@@ -43,7 +61,7 @@ class Remixing:
         self.vectors, self.twist = np.asarray(rho.psi.orbitals), np.asarray(rho.psi.twist)
         self.unit = system.kinetic_scale * (2 * np.pi) ** 2
         self.families = dressing.families(self.mixing, self.vectors)
-        self.tables = dressing.tables(self.mixing, self.families)
+        self.tables = self.mixing.dressed or dressing.tables(self.mixing, self.families)
         thermal = isinstance(rho.p, TabulatedOccupation)
         self.start = Frame(
             jnp.asarray(self.tables.states), jnp.asarray(rho.p.log_weights) if thermal else jnp.zeros((0, 0))
@@ -60,7 +78,7 @@ class Remixing:
     def framed(self, p: Any, psi: Any, frame: Frame) -> tuple[Any, Any]:
         """p and Psi, or what is not trained of them, with the states and energies of a frame."""
         tables = self.tables._replace(states=frame.states)
-        psi = eqx.tree_at(lambda psi: psi.mixing.dressed, psi, tables, is_leaf=lambda leaf: leaf is None)
+        psi = eqx.tree_at(lambda psi: psi.mixing.dressed, psi, tables, is_leaf=_is_table)
         if len(frame.log_weights):
             p = eqx.tree_at(lambda p: p.log_weights, p, frame.log_weights)
         return p, psi
@@ -97,12 +115,14 @@ class Remixing:
             halves.append(dressing.hamiltonian(sums, family))
         values, states = dressing.spectrum(halves)
         old = dressing.expectations(np.mean(halves, axis=0), before)
+        if not (np.all(np.isfinite(values)) and np.all(np.isfinite(old))):
+            raise RunError("the local energies between mixed determinants are not finite; try a smaller learning_rate")
         better = self._free_energy(values) < self._free_energy(old)
         return (values, states) if better else (old, before)
 
     def _free_energy(self, energies: np.ndarray) -> float:
         if np.isinf(self.system.beta):
-            return float(np.min(energies))
+            return float(energies[0])  # the occupied one
         return float(-logsumexp(-self.system.beta * energies) / self.system.beta)
 
     def _probability(self, rho: DensityMatrix) -> np.ndarray:

@@ -209,7 +209,7 @@ def _start(system, density, beta, config, warm, progress) -> tuple[Problem, Trai
 
 def _warm_start(training: Problem, folder: Path, progress: Progress) -> TrainState:
     """The start with the parameters of another run; the fresh start where they do not fit or have the higher F."""
-    state = checkpoint.with_parameters_of(folder / "checkpoints", training.start)
+    state = checkpoint.with_parameters_of(folder / "checkpoints", training.start, training.carried)
     if state is None:
         progress.say(f"fresh start: the parameters of {folder.name} have other shapes")
         return training.start

@@ -47,7 +47,8 @@ Step = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
 class Problem(NamedTuple):
     """A compiled training problem: the step, where it starts, and the part of the density that is not trained.
 
-    between_steps: from a state to the one that the next step starts from, mostly itself.
+    between_steps: from a state to the one that the next step starts from, mostly itself; carried: leaves of the state
+    that a start from another run takes over.
     """
 
     step: Step
@@ -55,6 +56,7 @@ class Problem(NamedTuple):
     static: Any
     combine: Callable[[Any, Any], Any] | None = None
     between_steps: Callable[[TrainState], TrainState] = lambda state: state
+    carried: tuple[str, ...] = (".params",)
 
     def density(self, state: TrainState) -> Any:
         """The density (matrix) with the parameters of a state, in float64."""

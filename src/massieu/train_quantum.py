@@ -24,13 +24,14 @@ from jax import Array
 from massieu import optimize, sampling
 from massieu.config import Config
 from massieu.principle import trainable
-from massieu.remixing import Remixing
+from massieu.remixing import Remixing, with_plain_tables
 from massieu.states import DensityMatrix
 from massieu.states.density_matrix import Draw
 from massieu.systems.quantum import QuantumSystem
 from massieu.train import Problem, TrainState
 
 CHUNK_BYTES = 2**22  # derivatives of one chunk of walkers: what stays in the cache of a core
+REMIX_SEED = 2**30  # apart from the steps
 IMAGINARY_TIME = 0.03  # step of the flow's natural gradient in units of L^2/Ry
 FLOOR = 1e-2  # ridge of the flow's natural gradient: potentials of momenta that are hardly ever drawn learn slowly
 LEARNING_RATE = 0.15  # of the natural gradient of p, in units of beta F
@@ -97,16 +98,15 @@ def less_twist_means(values: Array, twist: Array, twists: int) -> Array:
 
 def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Config) -> Problem:
     """Split p and Psi into parameters and the rest; two natural gradients (or Adam); one compiled step."""
+    rho = with_plain_tables(rho)
     p, static_p = trainable(rho.p)
     psi, static_psi = trainable(rho.psi)
     plain, network = _network_apart(p)
     params = (plain, network, psi)
     optimisers = _optimisers(system, beta, config)
     opt_state = tuple(opt.init(part) for opt, part in zip(optimisers, params, strict=True))
-    draw, walkers = _sampler(rho, config)
     remixing = Remixing.of(system, rho) if config.remix else None
     frame = () if remixing is None else remixing.start
-    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32), walkers, frame)
 
     def statics(frame: Any) -> tuple[Any, Any]:
         return (static_p, static_psi) if remixing is None else remixing.framed(static_p, static_psi, frame)
@@ -116,6 +116,8 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
         of_p, of_psi = statics(frame)
         return DensityMatrix(eqx.combine(plain, network, of_p), eqx.combine(psi, of_psi))
 
+    draw, walkers = _sampler(combined(params, frame), config)
+    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32), walkers, frame)
     beta_or_one = beta if jnp.isfinite(beta) else 1.0
 
     @jax.jit
@@ -147,26 +149,27 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
             "acceptance": jnp.mean(acceptance)
         }
 
-    between_steps = _remixed_when_due(remixing, combined, optimisers[0], config)
-    return Problem(step, start, (static_p, static_psi), combined, between_steps)
+    if remixing is None:
+        return Problem(step, start, (static_p, static_psi), combined)
+    between_steps = _remixed_when_due(remixing, combined, config)
+    return Problem(step, start, (static_p, static_psi), combined, between_steps, (".params[2]", ".frame.states"))
 
 
-def _remixed_when_due(remixing: Remixing | None, combined: Any, of_p: Any, config: Config) -> Any:
-    """State to state: at the steps remix, 2 remix, 4 remix, .. with new states, and p from the energies measured."""
+def _remixed_when_due(remixing: Remixing, combined: Any, config: Config) -> Any:
+    """State to state: new states, and p from their energies, at remix, 2 remix, .. in the first half of the steps."""
 
     def between_steps(state: TrainState) -> TrainState:
-        doublings = int(state.step) / config.remix if remixing is not None else 0.0
-        if remixing is None or doublings < 1 or not math.log2(doublings).is_integer():
+        step = int(state.step)
+        if step < config.remix or 2 * step > config.steps or not math.log2(step / config.remix).is_integer():
             return state
-        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
+        key = jax.random.fold_in(jax.random.fold_in(state.key, REMIX_SEED), step)
         frame = remixing.measured(combined(state.params, state.frame), state.frame, key)
-        plain = jax.tree.map(jnp.zeros_like, state.params[0])
-        params, opt_state = (plain, *state.params[1:]), (of_p.init(plain), *state.opt_state[1:])
+        params = (jax.tree.map(jnp.zeros_like, state.params[0]), *state.params[1:])
         walkers = state.walkers
         if config.sampler != "direct":  # other states, other densities: the chains start anew in equilibrium
             drawn = combined(params, frame).draw(jax.random.fold_in(key, 1), config.batch)
             walkers = walkers._replace(label=drawn.label, x=drawn.z)
-        return state._replace(params=params, opt_state=opt_state, frame=frame, walkers=walkers)
+        return state._replace(params=params, frame=frame, walkers=walkers)
 
     return between_steps
 
@@ -174,7 +177,7 @@ def _remixed_when_due(remixing: Remixing | None, combined: Any, of_p: Any, confi
 def _sampler(rho: DensityMatrix, config: Config) -> tuple[Any, Any]:
     """draw(rho, chains, key) -> (chains, (Draw, acceptance)), and the chains that it starts from.
 
-    Chains live on the base points z, whose density |D_K(z)|^2 does not change in training; they start in equilibrium.
+    Chains live on the base points z, whose density |D_K(z)|^2 changes only with the mixing; they start in equilibrium.
     """
     if config.sampler == "direct":
         return lambda rho, chains, key: (chains, (rho.draw(key, config.batch), jnp.ones(()))), ()

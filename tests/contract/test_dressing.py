@@ -54,7 +54,7 @@ def test_without_a_flow_it_is_the_bare_hamiltonian(changes):
 def _after_a_measurement(steps=12):
     """A short training with one measurement near its end: problem, system, state."""
     gas, rho = _start()
-    training = problem(gas, rho, gas.beta, Config(batch=128, seed=1, steps=steps, remix=steps - 2))
+    training = problem(gas, rho, gas.beta, Config(batch=128, seed=1, steps=steps, remix=steps // 2))
     state = training.start
     with jax.enable_x64(True):
         for _ in range(steps):
@@ -103,3 +103,14 @@ def test_symmetric_blocks_share_their_states_up_to_the_symmetry():
         means.append((energy.mean(), energy.std() / np.sqrt(4000)))
     (a, da), (b, db) = means
     assert abs(a - b) < 4.5 * np.hypot(da, db)
+
+
+def test_the_density_of_a_run_can_be_trained_further():
+    """The measured states stay constants, and are where the next training starts from."""
+    training, gas, state = _after_a_measurement()
+    rho = training.density(state)
+    for remix in (0, 2):
+        further = problem(gas, rho, gas.beta, Config(batch=32, seed=2, steps=4, remix=remix))
+        new, metrics = further.step(further.start)
+        np.testing.assert_array_equal(further.density(new).psi.mixing.dressed.states, state.frame.states)
+        assert np.isfinite(float(metrics["F"]))

@@ -68,6 +68,7 @@ class Mixing(eqx.Module):
         kinetic = np.sum(vectors[sets] ** 2, axis=(1, 2))
         self.energies = kinetic + coupling * _exchange(sets, vectors, spins)
         blocks = _lowest_blocks(np.sum(vectors[sets], axis=1), kinetic, largest)
+        largest = max(map(len, blocks), default=1)
         self.starts = np.cumsum([0, *map(len, blocks)])
         self.of_slot = np.concatenate([np.zeros(0, int), *blocks])
         self.slot = np.full(len(sets), -1)
@@ -157,7 +158,7 @@ def eigenstates(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     start = 0
     while start < len(values):
         end = start + 1
-        while end < len(values) and values[end] - values[start] < 1e-9:
+        while end < len(values) and values[end] - values[start] < 1e-9 * max(1e-3, abs(values[start])):
             end += 1
         for a in range(start, end - 1, 2):
             x, y = vectors[:, a], vectors[:, a + 1]
