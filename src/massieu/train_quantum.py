@@ -103,7 +103,7 @@ def problem(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Conf
     psi, static_psi = trainable(rho.psi)
     plain, network = _network_apart(p)
     params = (plain, network, psi)
-    optimisers = _optimisers(system, beta, config)
+    optimisers = _optimisers(system, rho, beta, config)
     opt_state = tuple(opt.init(part) for opt, part in zip(optimisers, params, strict=True))
     remixing = Remixing.of(system, rho) if config.remix else None
     frame = () if remixing is None else remixing.start
@@ -231,7 +231,7 @@ def _network_apart(params: Any) -> tuple[Any, Any]:
     return without, eqx.tree_at(lambda p: p.attention, empty, params.attention, is_leaf=lambda x: x is None)
 
 
-def _optimisers(system: QuantumSystem, beta: float, config: Config) -> tuple[Any, Any, Any]:
+def _optimisers(system: QuantumSystem, rho: DensityMatrix, beta: float, config: Config) -> tuple[Any, Any, Any]:
     """For p, its attention layers, and Psi: natural gradients in units of beta F, Adam, and imaginary time."""
     schedule = optimize.ramp_and_cosine(config.steps)
     if config.optimiser == "adam":
@@ -243,7 +243,7 @@ def _optimisers(system: QuantumSystem, beta: float, config: Config) -> tuple[Any
         schedule,
         config.method,
         trust=0.02,
-        floor=FLOOR,
+        floor=FLOOR if rho.psi.flow.coefficients.shape[1] > 1 else 0.1 * FLOOR,
     )
     p = optimize.stochastic_reconfiguration(
         rate * LEARNING_RATE * beta, schedule, config.method, trust=0.1, damping=0.1
