@@ -44,9 +44,7 @@ def shared_basis(gas: Gas, cutoff: int | None, tolerance: float, determinants: i
         if cutoff is not None:
             kept = min(cutoff, len(energies))
         else:
-            kept = most
-            if gas.temperature > 0 or not determinants:
-                kept = momentum_shells.choose_cutoff(energies, most, gas.temperature, tolerance)[0]
+            kept = momentum_shells.choose_cutoff(energies, most, gas.temperature, tolerance)[0]
             if determinants:
                 kept = max(kept, momentum_shells.most_levels(energies, gas.spins, determinants))
         needed.update(dict.fromkeys(map(tuple, vectors[:kept].tolist())))

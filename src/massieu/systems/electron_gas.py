@@ -33,7 +33,7 @@ from massieu.units import box_length, fermi_temperature, fermi_wavevector
 CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
 BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
 RESOLUTION = {1: 1.2, 2: 2.0}  # by number of spins: Fourier vectors of the flow up to this times L/rs
-PARTNERS = 25_000  # determinants at least, up to BY_MOMENTUM electrons, for `mix`
+PARTNERS = 25_000  # up to BY_MOMENTUM electrons: levels beyond the thermal ones, up to so many determinants, for `mix`
 MOST_LEVELS = 300_000
 MOST_PLANE_WAVES = 3000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
