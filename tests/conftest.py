@@ -1,7 +1,10 @@
 """float64 everywhere in the tests, as in every run that ends in a published number."""
 
+import equinox as eqx
 import jax
 import pytest
+
+from massieu.principle import trainable
 
 jax.config.update("jax_enable_x64", True)
 
@@ -20,3 +23,17 @@ def refused(capsys, tmp_path, monkeypatch):
         assert sorted(tmp_path.iterdir()) == before
 
     return check
+
+
+@pytest.fixture(scope="session")
+def moved():
+    """A function: the density with its parameters away from where they start."""
+
+    def of(density, size=0.05, seed=5):
+        params, static = trainable(density)
+        leaves, treedef = jax.tree.flatten(params)
+        keys = jax.random.split(jax.random.key(seed), len(leaves))
+        leaves = [x + size * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+        return eqx.combine(jax.tree.unflatten(treedef, leaves), static)
+
+    return of

@@ -4,7 +4,18 @@ from massieu import densities, systems
 from massieu.errors import InputError, RunError
 from massieu.principle import Estimate
 from massieu.run import Run, minimize
-from massieu.systems import SK, ClassicalSystem, CoulombTrap, ElectronGas, Hopfield, Ising, PairwiseSpins, QuantumSystem
+from massieu.systems import (
+    SK,
+    ClassicalSystem,
+    CoulombTrap,
+    ElectronGas,
+    Hopfield,
+    Ising,
+    IsingDual,
+    PairwiseSpins,
+    Phi4,
+    QuantumSystem,
+)
 from massieu.version import __version__
 
 __all__ = [
@@ -16,7 +27,9 @@ __all__ = [
     "Hopfield",
     "InputError",
     "Ising",
+    "IsingDual",
     "PairwiseSpins",
+    "Phi4",
     "QuantumSystem",
     "Run",
     "RunError",

@@ -1,19 +1,26 @@
-"""From a system and the user's options to a configuration, a density (matrix) and a training problem."""
+"""What a system and the user's options choose: configuration, density (matrix), training problem and evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 
+from massieu import families
 from massieu.config import Config
 from massieu.errors import InputError, did_you_mean
+from massieu.evaluation import CHUNK, Evaluation, evaluate
+from massieu.evaluation_family import NODES, evaluate_range
+from massieu.evaluation_quantum import evaluate_quantum
 from massieu.systems import QuantumSystem, System
 from massieu.systems.base import PairwiseSpins
-from massieu.train import Problem, problem
+from massieu.train import Problem, TrainState, problem
 from massieu.train_quantum import problem as quantum_problem
+
+EVALUATION_SEED = 2**20  # apart from the training's steps
 
 
 def configure(system: System, **options: Any) -> Config:
@@ -62,3 +69,19 @@ def start_problem(system: System, density: Any, beta: float, config: Config) -> 
     if isinstance(system, QuantumSystem):
         return quantum_problem(system, density, beta, config)
     return problem(system, density, beta, config)
+
+
+def final_evaluation(system: System, training: Problem, state: TrainState, beta: float, config: Config) -> Evaluation:
+    """Averages with frozen parameters and random numbers of their own."""
+    seed, density = config.seed + EVALUATION_SEED, training.density(state)
+    more: dict[str, Any] = {}
+    if isinstance(system, QuantumSystem):
+        result = evaluate_quantum(system, density, beta, config.samples, seed)
+        more = system.finite_size(result) if config.finite_size else {}
+    else:
+        result = evaluate(system, density, beta, config.samples, seed)
+        if config.range is not None:
+            family, each = families.parse(config.range, system, beta), max(CHUNK, config.samples // NODES)
+            of_value = partial(training.density, state)
+            more = {"range": evaluate_range(system, family, of_value, beta, each, seed + 1)}
+    return result._replace(observables=result.observables | system.derived_observables(result) | more)

@@ -1,4 +1,4 @@
-"""The command line: list, run, resume, evaluate, sweep, reference, report.
+"""The command line: list, run, resume, evaluate, sweep, reference, baseline, report.
 
 Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 bad input, one line, nothing written.
 """
@@ -16,9 +16,9 @@ import jax
 import yaml
 
 from massieu import arguments as flags
-from massieu.arguments import Parser, checked, named_system, system_parser
+from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
 from massieu.errors import InputError, RunError, did_you_mean
-from massieu.systems import SYSTEMS
+from massieu.systems import SYSTEMS, QuantumSystem
 from massieu.version import __version__
 
 COMMANDS = {
@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "average again with frozen parameters and more samples",
     "sweep": "a grid of runs over parameters given with commas",
     "reference": "exact or independent values",
+    "baseline": "Markov chains and annealing, which the networks must beat",
     "report": "figures and report.html of a run",
 }
 
@@ -74,6 +75,7 @@ def _dispatch(arguments: list[str]) -> int:
         "evaluate": _evaluate,
         "sweep": _sweep,
         "reference": _reference,
+        "baseline": _baseline,
         "report": _report,
     }
     return commands[name](rest)
@@ -198,6 +200,46 @@ def _reference(arguments: list[str]) -> int:
     from massieu.report import reference_table
 
     print(reference_table(system, found))
+    return 0
+
+
+def _baseline(arguments: list[str]) -> int:
+    from massieu import comparison
+    from massieu.baselines import METHODS, baseline
+
+    kind, rest = named_system(arguments, "baseline")
+    parser = system_parser(kind, "baseline")
+    parser.add_argument("--method", default="ais", help=f"{', '.join(METHODS)}, or several with commas")
+    integers = checked_list("stages", int)
+    parser.add_argument("--stages", type=integers, default=500, help="stages of annealing, with commas for several")
+    parser.add_argument("--walkers", type=checked("walkers", int), default=1000, help="walkers of annealing, in all")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
+    parser.add_argument("--out", metavar="FILE", help="figure of F and of the error of ln Z against time, a .png file")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(rest))
+    system = flags.make(kind, values)
+    if isinstance(system, QuantumSystem):
+        raise InputError(f"{kind.name}: must be a classical system; that of quantum ones is `massieu reference`")
+    efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
+    trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None
+    with jax.enable_x64(True):
+        known = system.reference(values["seed"])
+    results = [
+        (stages, baseline(system, method, values["walkers"], stages, values["seed"]))
+        for method in values["method"].split(",")
+        for stages in efforts
+    ]
+    if values["json"]:
+        print(json.dumps([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
+        return 0
+    reference = known.best.F if known is not None and known.best is not None else None
+    rows = comparison.rows_of(results, trained)
+    print(comparison.table(rows, reference))
+    print(*comparison.at_equal_time(rows), sep="\n")
+    if values["out"]:
+        comparison.figure(rows, trained, reference, kind.units["energy"]).savefig(values["out"], dpi=130)
+        print(f"figure: {values['out']}")
     return 0
 
 

@@ -46,6 +46,9 @@ class Config:
     beta_start: float | None = option(
         None, "beta at the first step when annealing (default: a tenth of beta)", only="classical"
     )
+    range: str | None = option(
+        None, "one density for a range of a parameter, NAME:LOW:HIGH, e.g. beta:0.2:0.6", only="classical"
+    )
     target_error: float = option(0.0, "stop training once beta Var(F_loc) / 2 < target_error |F|; 0: never")
     precision: str = option(
         "float64", "precision of the training, float64 or float32; evaluation is float64", only="classical"

@@ -50,9 +50,14 @@ def evaluate(system: ClassicalSystem, density: Any, beta: float, samples: int, s
     )
 
 
+def refined(density: Any) -> Any:
+    """The density with the accuracy that its evaluation asks for."""
+    return density.for_evaluation() if hasattr(density, "for_evaluation") else density
+
+
 def _draw_all(system: ClassicalSystem, density: Any, beta: float, samples: int, seed: int):
     """ln p, H and all observables of `samples` configurations, chunk by chunk, and the first configurations."""
-    density = density.for_evaluation() if hasattr(density, "for_evaluation") else density
+    density = refined(density)
     key = jax.random.key(seed)
 
     @jax.jit

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from massieu.systems.base import ClassicalSystem, PairwiseSpins
+from massieu.systems.lattice_field import LatticeField
 
 Row = dict[str, float]
 
@@ -75,14 +76,18 @@ def samples(system: ClassicalSystem, x: np.ndarray) -> Figure:
     """Configurations drawn from the density: lattices as pictures, other spins as rows, particles as points."""
     if isinstance(system, PairwiseSpins):
         sides = getattr(system, "sides", None)
-        return _lattices(x, sides) if sides and min(sides) > 1 else _rows(x)
+        return _lattices(x, sides, 1.0, "gray") if sides and min(sides) > 1 else _rows(x)
+    if isinstance(system, LatticeField):
+        reach = float(np.quantile(np.abs(x), 0.999))
+        return _lattices(x, system.sides, reach, "RdBu_r") if len(system.sides) > 1 else _rows(x / reach)
     return _particles(system, x)
 
 
-def _lattices(x: np.ndarray, sides: tuple[int, int]) -> Figure:
+def _lattices(x: np.ndarray, sides: tuple[int, ...], reach: float, colours: str) -> Figure:
+    """Eight configurations; of more than two dimensions the first plane."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     for axes, s in zip(figure.subplots(2, 4).flat, x, strict=False):
-        axes.imshow(s.reshape(sides), cmap="gray", vmin=-1, vmax=1)
+        axes.imshow(s.reshape(-1, *sides[-2:])[0], cmap=colours, vmin=-reach, vmax=reach)
         axes.set(xticks=[], yticks=[])
     return figure
 

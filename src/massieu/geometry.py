@@ -75,6 +75,21 @@ def lattice_couplings(shape: tuple[int, ...], j: float = 1.0, periodic: bool = T
     return couplings
 
 
+def lattice_orbits(sides: tuple[int, ...]) -> np.ndarray:
+    """Class (*sides) of every displacement (or momentum) on a torus under reflections and exchanges of equal sides.
+
+    Classes are numbered by rising distance; 0 is the displacement zero.
+    """
+    axes = [np.minimum(np.arange(side), side - np.arange(side)) for side in sides]
+    folded = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(sides))
+    for side in set(sides):
+        equal = [axis for axis, other in enumerate(sides) if other == side]
+        folded[:, equal] = np.sort(folded[:, equal], axis=1)
+    classes, index = np.unique(folded, axis=0, return_inverse=True)
+    rank = np.argsort(np.lexsort((*classes.T, np.sum(classes**2, axis=1))))
+    return rank[index.ravel()].reshape(sides)
+
+
 def elimination_order(couplings: np.ndarray) -> np.ndarray:
     """Sampling order (n,) of the spins of a coupling graph: the reverse of minimum-degree elimination.
 

@@ -9,6 +9,8 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,10 @@ import jax
 import numpy as np
 
 from massieu import checkpoint
-from massieu.choices import configure, make_density, start_problem
+from massieu.choices import configure, final_evaluation, make_density, start_problem
 from massieu.config import Config
-from massieu.errors import InputError, RunError, positive
-from massieu.evaluation import Evaluation, evaluate
-from massieu.evaluation_quantum import evaluate_quantum
+from massieu.errors import InputError, RunError, positive, require
+from massieu.evaluation import Evaluation
 from massieu.principle import Estimate
 from massieu.progress import Progress, Silent
 from massieu.run_directory import (
@@ -42,7 +43,6 @@ from massieu.train import Problem, TrainState
 from massieu.version import __version__
 
 SCHEMA = 1
-EVALUATION_SEED = 2**20  # apart from the training's steps
 PATIENCE = 10  # steps in a row below the target error
 
 
@@ -58,6 +58,8 @@ class Run:
     result: Evaluation
     reference: Reference | None
     seconds: float
+    evaluation_seconds: float
+    at: Callable[[float], Any]  # the density at another value of the parameter, for a run with a `range`
 
     @property
     def F(self) -> Estimate:
@@ -96,6 +98,7 @@ class Run:
             "steps": int(self.metrics[-1]["step"]) + 1,
             "samples": self.config.samples,
             "seconds": round(self.seconds, 3),
+            "evaluation_seconds": round(self.evaluation_seconds, 3),
             "seed": self.config.seed,
             "version": __version__,
         }
@@ -136,6 +139,8 @@ def minimize(
         raise InputError("beta = None: must be given, the system has no temperature of its own")
     if beta != math.inf or not isinstance(system, QuantumSystem):
         positive("beta", beta)
+    if getattr(system, "action", False):
+        require(beta == 1, "beta", beta, f"left out for {system.name}, whose energy is an action")
     if isinstance(density, str):
         density, options = None, options | {"density": density}
     config, warm = configure(system, **options), None if start_from is None else Path(start_from)
@@ -182,23 +187,18 @@ def _train_and_evaluate(system, density, beta, config, folder, progress, resumed
     state = _train(training, state, rows, meta, system, beta, config, folder, progress)
     progress.close()
     progress.say(f"evaluating {config.samples} samples with frozen parameters")
-    trained = training.density(state)
-    result = final_evaluation(system, trained, beta, config)
-    seconds = spent + time.monotonic() - began
-    run = Run(system, beta, config, trained, rows, result, reference, seconds)
+    result, of_evaluation = _evaluated(system, training, state, beta, config)
+    seconds, density = spent + time.monotonic() - began, partial(training.density, state)
+    run = Run(system, beta, config, density(), rows, result, reference, seconds, of_evaluation, density)
     if folder is not None:
         save_results(folder, run)
     return run
 
 
-def final_evaluation(system: System, density: Any, beta: float, config: Config) -> Evaluation:
-    """Averages with frozen parameters and random numbers of their own."""
-    seed = config.seed + EVALUATION_SEED
-    if isinstance(system, QuantumSystem):
-        result = evaluate_quantum(system, density, beta, config.samples, seed)
-        corrections = system.finite_size(result) if config.finite_size else {}
-        return result._replace(observables=result.observables | system.derived_observables(result) | corrections)
-    return evaluate(system, density, beta, config.samples, seed)
+def _evaluated(system, training, state, beta, config) -> tuple[Evaluation, float]:
+    """The final evaluation and the seconds that it took."""
+    began = time.monotonic()
+    return final_evaluation(system, training, state, beta, config), time.monotonic() - began
 
 
 def _start(system, density, beta, config, warm, progress) -> tuple[Problem, TrainState, list[Row], dict[str, Any]]:
@@ -293,7 +293,7 @@ def evaluate_folder(folder: Path, samples: int | None, progress: Progress, finit
         state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
         rows = [row for row in read_metrics(folder) if row["step"] < int(state.step)]
         progress.say(f"evaluating {config.samples} samples of step {int(state.step)}")
-        density = training.density(state)
-        result = final_evaluation(system, density, beta, config)
+        result, of_evaluation = _evaluated(system, training, state, beta, config)
         reference = system.reference(config.seed) if config.reference else None
-    return Run(system, beta, config, density, rows, result, reference, rows[-1]["seconds"])
+    seconds, density = rows[-1]["seconds"], partial(training.density, state)
+    return Run(system, beta, config, density(), rows, result, reference, seconds, of_evaluation, density)

@@ -28,8 +28,15 @@ Row = dict[str, float]
 
 def identity(system: System, beta: float) -> dict[str, Any]:
     """What a checkpoint must agree on to be continued."""
-    own = {} if isinstance(system, QuantumSystem) else {"beta": beta}
+    own = {"beta": beta} if _given_beta(system) is None else {}
     return {"system": system.name, "parameters": system.parameters() | own}
+
+
+def _given_beta(system: System) -> float | None:
+    """beta where it follows from the parameters, None where it is the user's to choose beside them."""
+    if isinstance(system, QuantumSystem):
+        return system.beta
+    return 1.0 if system.action else None
 
 
 def prepare(folder: Path, system: System, beta: float, config: Config) -> Path:
@@ -55,7 +62,8 @@ def read_config(folder: Path) -> tuple[System, float, Config]:
         if kind is None:
             raise InputError(f"{folder}: a run of {content['system']}, which only the script that made it can continue")
         system = make_system(kind, parameters)
-        beta = system.beta if isinstance(system, QuantumSystem) else float(parameters["beta"])
+        given = _given_beta(system)
+        beta = float(parameters["beta"]) if given is None else given
         return system, beta, Config(**content["config"])
     except OSError:
         raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None

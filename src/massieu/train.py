@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,12 +11,12 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from massieu import optimize
+from massieu import families, optimize
 from massieu.config import Config
 from massieu.principle import (
+    Energy,
     Samples,
     draw,
-    local_free_energy,
     pathwise_gradient,
     score_function_gradient,
     scores,
@@ -47,21 +46,21 @@ Step = Callable[[TrainState], tuple[TrainState, dict[str, Array]]]
 class Problem(NamedTuple):
     """A compiled training problem: the step, where it starts, and the part of the density that is not trained.
 
-    between_steps: from a state to the one that the next step starts from, mostly itself; carried: leaves of the state
-    that a start from another run takes over.
+    combine: from the parameters and the frame to the density; between_steps: from a state to the one that the next step
+    starts from, mostly itself; carried: leaves of the state that a start from another run takes over.
     """
 
     step: Step
     start: TrainState
     static: Any
-    combine: Callable[[Any, Any], Any] | None = None
+    combine: Callable[..., Any]
     between_steps: Callable[[TrainState], TrainState] = lambda state: state
     carried: tuple[str, ...] = (".params",)
 
-    def density(self, state: TrainState) -> Any:
-        """The density (matrix) with the parameters of a state, in float64."""
+    def density(self, state: TrainState, value: float | None = None) -> Any:
+        """The density (matrix) with the parameters of a state, in float64; of a family the member at `value`."""
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), state.params)
-        return eqx.combine(wide, self.static) if self.combine is None else self.combine(wide, state.frame)
+        return self.combine(wide, state.frame, *([] if value is None else [value]))
 
 
 def beta_schedule(beta: float, config: Config) -> Callable[[Array], Array]:
@@ -77,56 +76,80 @@ def problem(system: ClassicalSystem, density: Any, beta: float, config: Config) 
     """Split the density, choose the optimiser, and compile nothing yet: the first call of `step` does."""
     params, static = trainable(density)
     params = jax.tree.map(lambda leaf: leaf.astype(config.precision), params)
+    family = None if config.range is None else families.parse(config.range, system, beta)
+    params = params if family is None else family.start(params)
     blocks = getattr(density, "blocks", 1)
     natural = _is_natural(params, blocks, config)
     optimiser = _optimiser(config, natural, blocks)
     start = TrainState(params, optimiser.init(params), jax.random.key(config.seed), jnp.zeros((), jnp.int32))
     beta_at = beta_schedule(beta, config)
-    for_fisher = _fisher_samples(params, config) if natural else 0
+    for_fisher = _fisher_samples(params, config) // GROUPS if natural else 0
 
     @jax.jit
     def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         beta = beta_at(state.step)
         keys = jax.random.split(jax.random.fold_in(state.key, state.step), GROUPS)
-        one = eqx.Partial(_sampled_gradient, state.params, static, system, config, beta)
-        samples, gradients = jax.lax.map(one, keys)
-        samples = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples)
-        gradient = jax.tree.map(lambda g: beta * jnp.mean(g, axis=0).astype(g.dtype), gradients)
-        gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, state.params)
-        extra = {"scores": scores(state.params, static, samples.x[:for_fisher], beta)} if natural else {}
-        updates, opt_state = optimiser.update(gradient, state.opt_state, state.params, **extra)
+        one = eqx.Partial(_group, state.params, static, system, config, family, for_fisher, beta)
+        samples, beta_of, gradients, of_fisher = jax.lax.map(lambda args: one(*args), (keys, jnp.arange(GROUPS)))
+        gradient = jax.tree.map(lambda g, p: jnp.mean(g, axis=0).astype(p.dtype), gradients, state.params)
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), of_fisher)
+        updates, opt_state = optimiser.update(
+            gradient, state.opt_state, state.params, **({"scores": flat} if natural else {})
+        )
         new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.key, state.step + 1)
-        return new, _metrics(samples, beta, gradients)
+        return new, {"beta": beta} | _metrics(samples, beta_of, gradients)
 
-    return Problem(step, start, static)
+    def combine(params: Any, _: Any, value: float | None = None) -> Any:
+        if family is not None:
+            params = family.at(params, family.own if value is None else value)
+        return eqx.combine(params, static)
+
+    return Problem(step, start, static, combine)
 
 
-def _sampled_gradient(params: Any, static: Any, system: ClassicalSystem, config: Config, beta: Array, key: Array):
+def _group(params, static, system, config, family, for_fisher, beta, key, place):
+    """Samples of one sub-batch, their beta, the gradient of beta F, and scores of the first ones for the Fisher matrix.
+
+    Of a family each sub-batch has a value of the parameter of its own.
+    """
+    energy, own = system.energy, params
+    if family is not None:
+        value = family.draw(jax.random.fold_in(key, 1), place, GROUPS)
+        (energy, beta), own = family.target(system, beta, value), family.at(params, value)
+    samples, gradient = _sampled_gradient(own, static, energy, config, beta, key)
+    gradient = jax.tree.map(lambda g: beta * g, gradient)
+    of_fisher = scores(own, static, samples.x[:for_fisher], beta) if for_fisher else ()
+    if family is not None:
+        gradient, of_fisher = (family.spread(tree, value) for tree in (gradient, of_fisher))
+    return samples, jnp.asarray(beta, float), gradient, of_fisher
+
+
+def _sampled_gradient(params: Any, static: Any, energy: Energy, config: Config, beta: Array, key: Array):
     """Samples and gradient of F of one sub-batch."""
     size = config.batch // GROUPS
     if config.gradient == "score":
-        samples = draw(eqx.combine(params, static), system.energy, key, size, beta)
+        samples = draw(eqx.combine(params, static), energy, key, size, beta)
         return samples, score_function_gradient(params, static, samples, beta)
     path_only = config.gradient == "pathwise"
-    return pathwise_gradient(params, static, system.energy, key, size, beta, path_only, config.clip_force)
+    return pathwise_gradient(params, static, energy, key, size, beta, path_only, config.clip_force)
 
 
 def _metrics(samples: Samples, beta: Array, gradients: Any) -> dict[str, Array]:
-    """One row of metrics.csv (without the times)."""
-    f = local_free_energy(samples, beta)
-    weight = jnp.exp(-beta * (f - jnp.min(f)))
+    """One row of metrics.csv (without the times) of sub-batches (G, B/G); of a family means over its values."""
+    f = samples.energy + samples.log_prob / beta[:, None]
+    log_weight = jax.nn.log_softmax(-beta[:, None] * f, axis=1)
+    spread = jnp.mean(jnp.var(f, axis=1, ddof=1))
     total = jnp.asarray(0.0) + sum(jnp.sum(jnp.mean(g, axis=0) ** 2) for g in jax.tree.leaves(gradients))
-    spread = jnp.asarray(0.0) + sum(jnp.sum(jnp.var(g, axis=0)) for g in jax.tree.leaves(gradients)) / (GROUPS - 1)
+    noise = jnp.asarray(0.0) + sum(jnp.sum(jnp.var(g, axis=0)) for g in jax.tree.leaves(gradients)) / (GROUPS - 1)
     return {
-        "beta": beta,
         "F": jnp.mean(f),
-        "F_error": jnp.std(f) / math.sqrt(len(f) - 1),
+        "F_error": jnp.sqrt(spread / f.size),
         "E": jnp.mean(samples.energy),
         "S": -jnp.mean(samples.log_prob),
-        "F_var": jnp.var(f),
-        "ess": jnp.sum(weight) ** 2 / (len(f) * jnp.sum(weight**2)),
+        "F_var": spread,
+        "ess": jnp.sum(jnp.exp(log_weight)) ** 2 / (f.size * jnp.sum(jnp.exp(2 * log_weight))),
         "grad_norm": jnp.sqrt(total),
-        "grad_var": spread,
+        "grad_var": noise,
     }
 
 

@@ -1,8 +1,10 @@
 """Densities p with direct samples and a tractable ln p: flowjax's AbstractDistribution, so flowjax's own serve too."""
 
 from massieu.densities.blanket import BlanketMADE
+from massieu.densities.continuous import ContinuousFlow
 from massieu.densities.ensembles import Gaussian, Ginibre, Hermite
 from massieu.densities.equivariant import EquivariantFlow
+from massieu.densities.lattice import GaussianField, LatticeFlow
 from massieu.densities.made import MADE
 from massieu.densities.pixelcnn import PixelCNN
 from massieu.densities.recurrent import RNN
@@ -14,10 +16,13 @@ __all__ = [
     "RNN",
     "BlanketMADE",
     "CausalTransformer",
+    "ContinuousFlow",
     "EquivariantFlow",
     "Gaussian",
+    "GaussianField",
     "Ginibre",
     "Hermite",
+    "LatticeFlow",
     "PixelCNN",
     "Symmetrised",
     "spin_flip",

@@ -10,9 +10,6 @@ that is invariant gives an invariant density of labelled particles: the permutat
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,10 +17,12 @@ import numpy as np
 from flowjax.distributions import AbstractDistribution
 from jax import Array
 
+from massieu.densities.continuous import ContinuousFlow, Scaled, chebyshev
+
 Perceptron = list[tuple[Array, Array]]
 
 
-class EquivariantFlow(AbstractDistribution):
+class EquivariantFlow(ContinuousFlow):
     """Base density scaled by exp(log_scale), carried by the velocity from t = 0 to 1 in `steps` Runge-Kutta steps.
 
     base: an invariant density of shape (n, dim); radius, spacing: lengths of the cloud that make the features O(1);
@@ -32,12 +31,11 @@ class EquivariantFlow(AbstractDistribution):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
-    base: AbstractDistribution
+    base: Scaled
     radius: float
     spacing: float
     steps: int
     harmonics: int
-    log_scale: Array
     surroundings: tuple[Array, Array]
     pair: Perceptron
     single: Perceptron
@@ -56,16 +54,15 @@ class EquivariantFlow(AbstractDistribution):
         key: Array | None = None,
     ):
         k1, k2, k3, k4 = jax.random.split(jax.random.key(0) if key is None else key, 4)
-        self.base, self.shape, self.cond_shape = base, base.shape, None
+        self.base, self.shape, self.cond_shape = Scaled(base, scale), base.shape, None
         self.radius, self.spacing, self.steps, self.harmonics = float(radius), float(spacing), steps, harmonics
-        self.log_scale = jnp.log(jnp.asarray(float(scale)))
         self.surroundings = (jax.random.normal(k1, (4, embedding)), 0.7 * jax.random.normal(k2, (embedding,)))
         self.pair = _perceptron(k3, [2 + 2 + 2 * embedding + 1, width, width, 2 * harmonics])
         self.single = _perceptron(k4, [1 + embedding + 1, width, width, harmonics])
 
     # ---- the velocity and its divergence
 
-    def velocity(self, x: Array, t: Array) -> tuple[Array, Array]:
+    def velocity(self, x: Array, t: Array, condition: Array | None = None) -> tuple[Array, Array]:
         """v (n, dim) and its divergence at time t in [0, 1] for positions x (n, dim)."""
         n, dim = x.shape
         t = jnp.asarray(t, x.dtype)
@@ -86,7 +83,7 @@ class EquivariantFlow(AbstractDistribution):
         )
         alone = jnp.concatenate([pairs.radial, h, time], axis=-1)
         d_alone = [pairs.d_radial * 2 * pairs.rho[:, None], jnp.einsum("imd,id->im", own_slope, x), 0 * time]
-        weights = _chebyshev(t, self.harmonics)
+        weights = chebyshev(t, self.harmonics)
 
         def pair_force(features: Array, r2: Array) -> Array:
             out = _apply(self.pair, features).reshape(n, n, 2, self.harmonics) @ weights
@@ -112,64 +109,6 @@ class EquivariantFlow(AbstractDistribution):
             by_r2.swapaxes(0, 1) * (2 * pairs.r2)[..., None] + by_partner.swapaxes(0, 1) * pairs.d_rho[..., None]
         )
         return share * e.sum(1), gradient, of_partner
-
-    # ---- the density
-
-    def _start(self, z: Array) -> tuple[Array, Array]:
-        """The scaled base sample and its ln p."""
-        return z * jnp.exp(self.log_scale), self.base._log_prob(z) - z.size * self.log_scale
-
-    def _draw_base(self, key: Array) -> Array:
-        return self.base._sample(key).astype(self.log_scale.dtype)
-
-    def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
-        def rate(state: Any, t: Array) -> Any:
-            v, divergence = self.velocity(state[0], t)
-            return v, -divergence
-
-        return _runge_kutta(rate, self._start(self._draw_base(key)), self.steps)
-
-    def _sample(self, key: Array, condition: Array | None = None) -> Array:
-        return self._sample_and_log_prob(key, condition)[0]
-
-    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
-        def backwards(state: Any, t: Array) -> Any:
-            v, divergence = self.velocity(state[0], 1 - t)
-            return -v, -divergence
-
-        x, change = _runge_kutta(backwards, (x, jnp.zeros((), x.dtype)), self.steps)
-        z = x * jnp.exp(-self.log_scale)
-        return self.base._log_prob(z) - z.size * self.log_scale + change
-
-    def sample_and_score(self, key: Array) -> tuple[Array, Array, Array]:
-        """x, ln p(x) and d ln p/dx, of which x is differentiable in the parameters and the other two are not.
-
-        The score a = d ln p_t/dx is carried along the flow, da/dt = -grad_x (v.a + div v), so that the path gradient
-        needs neither the inverse map nor a derivative of the divergence (Vaitl, Nicoli, Nakajima and Kessel 2022).
-        """
-        z = self._draw_base(key)
-
-        def positions(flow: EquivariantFlow) -> Array:
-            return _runge_kutta(lambda x, t: flow.velocity(x, t)[0], flow._start(z)[0], flow.steps)
-
-        def rate(state: Any, t: Array) -> Any:
-            x, _, score = state
-
-            def along(x: Array) -> tuple[Array, tuple[Array, Array]]:
-                v, divergence = fixed.velocity(x, t)
-                return jnp.sum(v * score) + divergence, (v, divergence)
-
-            slope, (v, divergence) = jax.grad(along, has_aux=True)(x)
-            return v, -divergence, -slope
-
-        fixed = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, self)
-        score = jax.grad(self.base._log_prob)(z) * jnp.exp(-fixed.log_scale)
-        _, log_prob, score = _runge_kutta(rate, (*fixed._start(z), score), self.steps)
-        return positions(self), log_prob, score
-
-    def for_evaluation(self) -> EquivariantFlow:
-        """The same flow with twice finer time steps: the error of ln p is then far below the statistical one."""
-        return eqx.tree_at(lambda flow: flow.steps, self, 2 * self.steps)
 
 
 class _Pairs:
@@ -223,30 +162,3 @@ def _apply(layers: Perceptron, x: Array) -> Array:
         x = jnp.tanh(x @ weight + bias)
     weight, bias = layers[-1]
     return x @ weight + bias
-
-
-def _chebyshev(t: Array, count: int) -> Array:
-    """T_0 .. T_{count-1} of 2t - 1."""
-    values = [jnp.ones_like(t), 2 * t - 1]
-    while len(values) < count:
-        values.append(2 * (2 * t - 1) * values[-1] - values[-2])
-    return jnp.stack(values[:count])
-
-
-def _runge_kutta(rate: Callable[[Any, Array], Any], state: Any, steps: int) -> Any:
-    """Classical fourth-order integration from 0 to 1; the backward pass recomputes each step instead of storing it."""
-    dtype = jax.tree.leaves(state)[0].dtype
-    h = jnp.asarray(1 / steps, dtype)
-
-    def moved(state: Any, slope: Any, by: Array) -> Any:
-        return jax.tree.map(lambda y, k: y + by * k, state, slope)
-
-    def step(state: Any, i: Array) -> tuple[Any, None]:
-        t = i.astype(dtype) * h
-        k1 = rate(state, t)
-        k2 = rate(moved(state, k1, h / 2), t + h / 2)
-        k3 = rate(moved(state, k2, h / 2), t + h / 2)
-        k4 = rate(moved(state, k3, h), t + h)
-        return jax.tree.map(lambda y, a, b, c, d: y + h / 6 * (a + 2 * b + 2 * c + d), state, k1, k2, k3, k4), None
-
-    return jax.lax.scan(jax.checkpoint(step), state, jnp.arange(steps))[0]

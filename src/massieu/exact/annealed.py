@@ -187,7 +187,7 @@ def annealed_importance_sampling(
         return Annealed(Estimate(log_base + ratio.value, ratio.error), mean, ess, float(acceptance.mean()))
 
 
-def _heat_bath(s: np.ndarray, couplings: np.ndarray, field: np.ndarray, beta: float, rng: np.random.Generator) -> None:
+def heat_bath(s: np.ndarray, couplings: np.ndarray, field: np.ndarray, beta: float, rng: np.random.Generator) -> None:
     """One sweep of single-site heat bath over the columns of s (n, W), in place."""
     # s_i = +1 with probability 1/(1 + exp(-2 beta h_i)), i.e. where 2 beta h_i exceeds a logistic variate
     noise = rng.logistic(size=s.shape) / (2 * beta)
@@ -219,11 +219,11 @@ def ais_spins(
     betas, log_w = np.linspace(0.0, beta, sweeps + 1), np.full(walkers, len(field) * np.log(2.0))
     for now, after in itertools.pairwise(betas):
         log_w -= (after - now) * _columns_energy(s, couplings, field)
-        _heat_bath(s, couplings, field, after, rng)
+        heat_bath(s, couplings, field, after, rng)
     mean = np.zeros(walkers)
     for _ in range(last := max(1, sweeps // 5)):
         mean += _columns_energy(s, couplings, field) / last
-        _heat_bath(s, couplings, field, beta, rng)
+        heat_bath(s, couplings, field, beta, rng)
     lnZ, ess = log_mean_weight(log_w)
     method = f"annealed importance sampling (ESS {ess:.0f} of {walkers})"
     return Thermodynamics.from_estimates(lnZ, weighted_mean(mean, log_w), beta, method)

@@ -5,12 +5,14 @@ from massieu.systems.coulomb_trap import CoulombTrap
 from massieu.systems.electron_gas import ElectronGas
 from massieu.systems.hopfield import Hopfield
 from massieu.systems.ising import Ising
+from massieu.systems.ising_dual import IsingDual
+from massieu.systems.phi4 import Phi4
 from massieu.systems.quantum import QuantumSystem
 from massieu.systems.sk import SK
 
 System = ClassicalSystem | QuantumSystem
 SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem]] = {
-    system.name: system for system in (Ising, SK, Hopfield, CoulombTrap, ElectronGas)
+    system.name: system for system in (Ising, IsingDual, SK, Hopfield, CoulombTrap, Phi4, ElectronGas)
 }
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "ElectronGas",
     "Hopfield",
     "Ising",
+    "IsingDual",
     "PairwiseSpins",
+    "Phi4",
     "QuantumSystem",
     "Reference",
     "System",

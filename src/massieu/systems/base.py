@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -24,6 +25,18 @@ class Approximation(NamedTuple):
     F: Estimate
     kind: str
     note: str = ""
+
+
+class Path(NamedTuple):
+    """From a solvable start (t = 0) to the system (t = 1): dimensionless action(x (*shape, W), t, None) -> (W,).
+
+    sample(key, W) draws from exp(-action) at t = 0, whose integral is exp(log_base); width: a typical length of it.
+    """
+
+    action: Callable[[Array, Array | float, Any], Array]
+    sample: Callable[[Array, int], Array]
+    log_base: float
+    width: float
 
 
 class Reference(NamedTuple):
@@ -64,6 +77,10 @@ class AbstractSystem(eqx.Module):
         """What the user should know about these parameters before the run."""
         return []
 
+    def derived_observables(self, result: Any) -> dict[str, Any]:
+        """What follows from the averages of the final evaluation."""
+        return {}
+
     def parameters(self) -> dict[str, Any]:
         """The parameters by name, as configuration files show them."""
         shown = (f for f in dataclasses.fields(self) if "help" in f.metadata)
@@ -73,8 +90,12 @@ class AbstractSystem(eqx.Module):
 class ClassicalSystem(AbstractSystem):
     """A classical Hamiltonian.  One method is needed, `energy`; the others add what is known about the system.
 
-    Energies are totals and k_B = 1.  Spins are +-1 of shape (n,), particles have positions of shape (n, dim).
+    Energies are totals and k_B = 1.  Spins are +-1 of shape (n,), particles have positions of shape (n, dim), fields
+    the shape of their lattice.  Where `action` is true the energy is an action: Z = int exp(-S), beta = 1.
     """
+
+    action: ClassVar[bool] = False
+    linear: ClassVar[tuple[str, ...]] = ()  # parameters in which the energy is linear
 
     @abstractmethod
     def energy(self, x: Array) -> Array:
@@ -88,6 +109,16 @@ class ClassicalSystem(AbstractSystem):
     def observables(self, x: Array) -> dict[str, Array]:
         """Named numbers or arrays of one configuration, averaged in the final evaluation."""
         return {}
+
+    def conjugate(self, name: str) -> Callable[[Array], Array]:
+        """dH/d(parameter) of one configuration, for a parameter in which the energy is linear."""
+        require(name in self.linear, "parameter", name, f"one of {', '.join(self.linear) or 'none'} for {self.name}")
+        raised = dataclasses.replace(self, **{name: getattr(self, name) + 1.0})
+        return lambda x: raised.energy(x) - self.energy(x)
+
+    def path(self) -> Path:
+        """A path for annealing, for systems of continuous variables."""
+        raise InputError(f"system = {self.name}: must be one with a path from a solvable start")
 
     def default_density(self, seed: int) -> Any:
         """The density that suits the system."""

@@ -15,7 +15,7 @@ from massieu.densities.ensembles import Gaussian, Ginibre, Hermite, squared_dist
 from massieu.densities.equivariant import EquivariantFlow
 from massieu.errors import at_least, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
-from massieu.systems.base import ClassicalSystem, Reference, derived, parameter, temperature
+from massieu.systems.base import ClassicalSystem, Path, Reference, derived, parameter, temperature
 
 LIQUID = 10.0  # beta kappa^(1/3) up to which the charges still exchange places freely
 MAX_QUENCHED = 12  # particles up to which samples are quenched to their minima in the evaluation
@@ -26,6 +26,7 @@ class CoulombTrap(ClassicalSystem):
 
     name: ClassVar[str] = "coulomb-trap"
     summary: ClassVar[str] = "charges in a harmonic trap, H = sum kappa x_i^2 + sum_{i<j} 1/|x_i - x_j|"
+    linear: ClassVar[tuple[str, ...]] = ("kappa",)
     source: ClassVar[str] = (
         "independent: quadrature (n <= 2), thermodynamic integration and annealed importance sampling"
     )
@@ -82,6 +83,20 @@ class CoulombTrap(ClassicalSystem):
 
         (x, _), _ = jax.lax.scan(step, (x, jnp.zeros_like(x)), None, length=steps)
         return self.energy(x)
+
+    def path(self) -> Path:
+        """From particles without repulsion, which is switched on as t^3."""
+        from massieu.exact.trap import ideal_log_partition, trap_action
+
+        width = 1 / math.sqrt(2 * self.beta * self.kappa)
+
+        def action(x: Array, t: Array | float, _: Any) -> Array:
+            return trap_action(x, t, (self.beta, self.kappa))
+
+        def sample(key: Array, count: int) -> Array:
+            return width * jax.random.normal(key, (self.n, self.dim, count))
+
+        return Path(action, sample, ideal_log_partition(self.n, self.dim, self.beta, self.kappa), width)
 
     def default_density(self, seed: int) -> EquivariantFlow:
         base, scale, radius = self._base()

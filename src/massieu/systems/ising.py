@@ -24,6 +24,7 @@ class Ising(PairwiseSpins):
 
     name: ClassVar[str] = "ising"
     summary: ClassVar[str] = "Ising model on a square lattice, H = -J sum_<ij> s_i s_j - h sum s_i"
+    linear: ClassVar[tuple[str, ...]] = ("j", "h")
     source: ClassVar[str] = "exact: Kaufman, Phys. Rev. 76, 1232 (1949); transfer matrix; enumeration"
 
     l: int = parameter(16, "side of the square lattice")

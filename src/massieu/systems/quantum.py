@@ -41,10 +41,6 @@ class QuantumSystem(AbstractSystem):
         """Named numbers or arrays of one labelled configuration, averaged in the final evaluation."""
         return {}
 
-    def derived_observables(self, result: Any) -> dict[str, Any]:
-        """Named entries of the summary that follow from the final evaluation as a whole (an `Evaluation`)."""
-        return {}
-
     def finite_size(self, result: Any) -> dict[str, Any]:
         """Corrections to the infinite system as entries of the summary, for `--finite-size`."""
         return {}

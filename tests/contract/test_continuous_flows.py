@@ -1,0 +1,72 @@
+"""Laws of every continuous flow: exact divergence, log-det and score; the density is that of the sampler."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from massieu import densities
+
+FLOWS = {
+    "gaussian_3d": lambda: _particles(densities.Gaussian(3, 3)),
+    "ginibre": lambda: _particles(densities.Ginibre(4)),
+    "hermite": lambda: _particles(densities.Hermite(4, 2.0)),
+    "single": lambda: _particles(densities.Gaussian(1, 2)),
+    "lattice": lambda: densities.LatticeFlow((3, 3), features=3, harmonics=3, steps=40),
+    "rectangle": lambda: densities.LatticeFlow((2, 4), scale=2.0, features=2, harmonics=2, steps=40),
+    "chain": lambda: densities.LatticeFlow((5,), spectrum=np.array([2.0, 1.0, 0.5, 0.5, 1.0]), features=2, steps=40),
+}
+
+
+def _particles(base):
+    return densities.EquivariantFlow(base, scale=0.7, width=6, embedding=5, steps=40)
+
+
+@pytest.fixture(params=FLOWS)
+def flow(request, moved):
+    return moved(FLOWS[request.param]())
+
+
+def test_divergence_is_the_trace_of_the_jacobian(flow):
+    x = jax.random.normal(jax.random.key(0), flow.shape)
+    jacobian = jax.jacfwd(lambda x: flow.velocity(x, 0.3)[0])(x).reshape(x.size, x.size)
+    np.testing.assert_allclose(flow.velocity(x, 0.3)[1], jnp.trace(jacobian), rtol=1e-10, atol=1e-10)
+
+
+def test_log_prob_is_that_of_the_sampler(flow):
+    x, log_prob = flow.sample_and_log_prob(jax.random.key(3), (5,))
+    np.testing.assert_allclose(flow.log_prob(x), log_prob, atol=1e-6)
+
+
+def test_log_det_is_that_of_the_jacobian_of_the_map(flow):
+    z = flow.base._sample(jax.random.key(4))
+    log_det = jnp.linalg.slogdet(jax.jacfwd(flow.forwards)(z).reshape(z.size, z.size))[1]
+    np.testing.assert_allclose(flow._log_prob(flow.forwards(z)), flow.base._log_prob(z) - log_det, atol=1e-6)
+
+
+def test_score_is_the_gradient_of_log_prob(flow):
+    x, log_prob, score = flow.sample_and_score(jax.random.key(6))
+    np.testing.assert_allclose(log_prob, flow._log_prob(x), atol=1e-6)
+    np.testing.assert_allclose(score, jax.grad(flow._log_prob)(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sides", [(3, 3), (2, 4), (5,)])
+def test_a_lattice_flow_has_the_symmetries_of_the_lattice(sides, moved):
+    flow = moved(densities.LatticeFlow(sides, features=3))
+    x = jax.random.normal(jax.random.key(1), sides)
+    images = [-x, jnp.flip(x, 0), jnp.roll(x, 1, -1), *([x.T] if len(set(sides)) == 1 and len(sides) == 2 else [])]
+    for image in images:
+        np.testing.assert_allclose(flow._log_prob(image), flow._log_prob(x), rtol=1e-12)
+
+
+def test_a_gaussian_field_has_the_spectrum_that_it_was_given():
+    spectrum = np.array([[2.0, 1.0, 0.5], [1.0, 0.7, 0.7], [0.5, 0.7, 0.7]])
+    spectrum[:] = spectrum.mean()
+    spectrum[0, 0] = 2.0
+    field = densities.GaussianField((3, 3), spectrum)
+    x = field.sample(jax.random.key(0), (20000,))
+    modes = np.abs(np.fft.fftn(np.asarray(x), axes=(1, 2))) ** 2 / 9
+    np.testing.assert_allclose(modes.mean(axis=0), spectrum**2, rtol=5 / np.sqrt(10000))
+    z = jnp.fft.fftn(x[0]) / 3
+    exact = -0.5 * np.sum(np.abs(z) ** 2 / spectrum**2) - np.sum(np.log(spectrum)) - 4.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(field._log_prob(x[0]), exact, rtol=1e-12)
