@@ -20,7 +20,8 @@ ISING = ["run", "ising", "--l", "4", *TINY]
 
 def _summary(folder):
     content = json.loads((folder / "summary.json").read_text())
-    content.pop("seconds")
+    for name in ("seconds", "evaluation_seconds"):
+        content.pop(name)
     return content
 
 

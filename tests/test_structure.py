@@ -16,7 +16,7 @@ LAYERS = [
     {"systems"},
     {"families"},
     {"train", "evaluation", "remixing"},
-    {"baselines"},
+    {"baselines", "inverse"},
     {"train_quantum"},
     {"evaluation_quantum", "evaluation_family"},
     {"choices"},
@@ -26,6 +26,7 @@ LAYERS = [
     {"figures", "figures_quantum"},
     {"sweep"},
     {"report", "arguments", "comparison"},
+    {"commands"},
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 ba
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -16,9 +15,9 @@ import jax
 import yaml
 
 from massieu import arguments as flags
-from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
+from massieu import commands
+from massieu.arguments import Parser, checked, named_system, system_parser
 from massieu.errors import InputError, RunError, did_you_mean
-from massieu.systems import SYSTEMS, QuantumSystem
 from massieu.version import __version__
 
 COMMANDS = {
@@ -28,6 +27,7 @@ COMMANDS = {
     "evaluate": "average again with frozen parameters and more samples",
     "sweep": "a grid of runs over parameters given with commas",
     "reference": "exact or independent values",
+    "inverse-ising": "couplings from configurations of spins",
     "baseline": "Markov chains and annealing, which the networks must beat",
     "report": "figures and report.html of a run",
 }
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: massieu COMMAND ...\n")
-        print("\n".join(f"  {name:10s} {text}" for name, text in COMMANDS.items()))
+        print("\n".join(f"  {name:14s} {text}" for name, text in COMMANDS.items()))
         print("\nmassieu COMMAND --help says more.")
         return 0
     if arguments[0] == "--version":
@@ -68,17 +68,18 @@ def _dispatch(arguments: list[str]) -> int:
         raise InputError(f"{name}: must be one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     jax.config.update("jax_enable_x64", True)
     _use_compilation_cache()
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "list": _list,
+    table: dict[str, Callable[[list[str]], int]] = {
+        "list": commands.list_systems,
         "run": _run,
         "resume": _resume,
         "evaluate": _evaluate,
         "sweep": _sweep,
-        "reference": _reference,
-        "baseline": _baseline,
-        "report": _report,
+        "reference": commands.reference,
+        "baseline": commands.baseline,
+        "inverse-ising": commands.inverse_ising,
+        "report": commands.report,
     }
-    return commands[name](rest)
+    return table[name](rest)
 
 
 def _use_compilation_cache() -> None:
@@ -88,14 +89,6 @@ def _use_compilation_cache() -> None:
 
 
 # ---- the commands
-
-
-def _list(arguments: list[str]) -> int:
-    Parser(prog="massieu list", description=COMMANDS["list"]).parse(arguments)
-    for name, kind in SYSTEMS.items():
-        parameters = ", ".join(f"{flag} ({field.default})" for flag, field in flags.parameters(kind).items())
-        print(f"{name:13s} {kind.summary}; {parameters.replace('_', '-')}; {kind.source}")
-    return 0
 
 
 def _run(arguments: list[str]) -> int:
@@ -180,75 +173,6 @@ def _sweep(arguments: list[str]) -> int:
     print(f"sweep: {Path(values['out']) / 'sweep.csv'}")
     if failed:
         raise RunError(f"{len(failed)} of {len(plan.points)} points: {', '.join(failed)}; the rest is done")
-    return 0
-
-
-def _reference(arguments: list[str]) -> int:
-    from massieu.run_directory import reference_dict
-
-    kind, rest = named_system(arguments, "reference")
-    parser = system_parser(kind, "reference")
-    parser.add_argument("--seed", type=checked("seed", int), default=0, help="seed of the sampling methods")
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
-    values = vars(parser.parse(rest))
-    system = flags.make(kind, values)
-    with jax.enable_x64(True):
-        found = reference_dict(system, system.reference(values["seed"])) or {}
-    if values["json"]:
-        print(json.dumps(found, indent=2))
-        return 0
-    from massieu.report import reference_table
-
-    print(reference_table(system, found))
-    return 0
-
-
-def _baseline(arguments: list[str]) -> int:
-    from massieu import comparison
-    from massieu.baselines import METHODS, baseline
-
-    kind, rest = named_system(arguments, "baseline")
-    parser = system_parser(kind, "baseline")
-    parser.add_argument("--method", default="ais", help=f"{', '.join(METHODS)}, or several with commas")
-    integers = checked_list("stages", int)
-    parser.add_argument("--stages", type=integers, default=500, help="stages of annealing, with commas for several")
-    parser.add_argument("--walkers", type=checked("walkers", int), default=1000, help="walkers of annealing, in all")
-    parser.add_argument("--seed", type=checked("seed", int), default=0)
-    parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
-    parser.add_argument("--out", metavar="FILE", help="figure of F and of the error of ln Z against time, a .png file")
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
-    values = vars(parser.parse(rest))
-    system = flags.make(kind, values)
-    if isinstance(system, QuantumSystem):
-        raise InputError(f"{kind.name}: must be a classical system; that of quantum ones is `massieu reference`")
-    efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
-    trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None
-    with jax.enable_x64(True):
-        known = system.reference(values["seed"])
-    results = [
-        (stages, baseline(system, method, values["walkers"], stages, values["seed"]))
-        for method in values["method"].split(",")
-        for stages in efforts
-    ]
-    if values["json"]:
-        print(json.dumps([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
-        return 0
-    reference = known.best.F if known is not None and known.best is not None else None
-    rows = comparison.rows_of(results, trained)
-    print(comparison.table(rows, reference))
-    print(*comparison.at_equal_time(rows), sep="\n")
-    if values["out"]:
-        comparison.figure(rows, trained, reference, kind.units["energy"]).savefig(values["out"], dpi=130)
-        print(f"figure: {values['out']}")
-    return 0
-
-
-def _report(arguments: list[str]) -> int:
-    from massieu.report import write_report
-
-    parser = Parser(prog="massieu report", description=COMMANDS["report"])
-    parser.add_argument("dir", metavar="DIR")
-    print(write_report(Path(parser.parse(arguments).dir)))
     return 0
 
 

@@ -70,10 +70,19 @@ class BlanketMADE(AbstractAutoregressive):
         naive = jnp.ones((head, self.children.shape[1]))
         self.coefficients = jnp.hstack([jnp.zeros((head, learned)), naive, jnp.zeros((head, int(constant)))])
 
+    def with_couplings(self, couplings: Array, field: Array) -> BlanketMADE:
+        """The same density around other couplings (n, n) and fields (n,) on the same graph; they may be traced."""
+        ordered = couplings[np.ix_(self.order, self.order)]
+        head = len(self.children)
+        real = jnp.asarray(self.child_couplings != 0)
+        of_children = ordered[np.arange(head)[:, None], self.children] * real
+        where = lambda d: (d.couplings, d.field, d.child_couplings)  # noqa: E731
+        return eqx.tree_at(where, self, (ordered, field[self.order], of_children))
+
     @property
     def blocks(self) -> int:
         """Number of conditionals with parameters of their own (the blocks of the Fisher matrix)."""
-        return len(self.coefficients)
+        return len(self.children)
 
     def _features(self, spins: Array, child_fields: Array, beta: Array, static: tuple) -> Array:
         """Features of one conditional from its blanket's spins (P,) and the fields (D,) on its children."""

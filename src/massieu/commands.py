@@ -1,0 +1,127 @@
+"""The commands that train no run: list, reference, baseline, inverse-ising, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from massieu import arguments as flags
+from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
+from massieu.errors import InputError
+from massieu.systems import SYSTEMS, QuantumSystem
+
+
+def list_systems(arguments: list[str]) -> int:
+    """The systems with their parameters."""
+    Parser(prog="massieu list", description="systems, one line each").parse(arguments)
+    for name, kind in SYSTEMS.items():
+        parameters = ", ".join(f"{flag} ({field.default})" for flag, field in flags.parameters(kind).items())
+        print(f"{name:13s} {kind.summary}; {parameters.replace('_', '-')}; {kind.source}")
+    return 0
+
+
+def reference(arguments: list[str]) -> int:
+    """Exact or independent values."""
+    from massieu.run_directory import reference_dict
+
+    kind, rest = named_system(arguments, "reference")
+    parser = system_parser(kind, "reference")
+    parser.add_argument("--seed", type=checked("seed", int), default=0, help="seed of the sampling methods")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(rest))
+    system = flags.make(kind, values)
+    with jax.enable_x64(True):
+        found = reference_dict(system, system.reference(values["seed"])) or {}
+    if values["json"]:
+        print(json.dumps(found, indent=2))
+        return 0
+    from massieu.report import reference_table
+
+    print(reference_table(system, found))
+    return 0
+
+
+def baseline(arguments: list[str]) -> int:
+    """Markov chains and annealing, beside each other and beside a run."""
+    from massieu import comparison
+    from massieu.baselines import METHODS
+    from massieu.baselines import baseline as run_baseline
+
+    kind, rest = named_system(arguments, "baseline")
+    parser = system_parser(kind, "baseline")
+    parser.add_argument("--method", default="ais", help=f"{', '.join(METHODS)}, or several with commas")
+    integers = checked_list("stages", int)
+    parser.add_argument("--stages", type=integers, default=500, help="stages of annealing, with commas for several")
+    parser.add_argument("--walkers", type=checked("walkers", int), default=1000, help="walkers of annealing, in all")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
+    parser.add_argument("--out", metavar="FILE", help="figure of F and of the error of ln Z against time, a .png file")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(rest))
+    system = flags.make(kind, values)
+    if isinstance(system, QuantumSystem):
+        raise InputError(f"{kind.name}: must be a classical system; that of quantum ones is `massieu reference`")
+    efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
+    trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None
+    with jax.enable_x64(True):
+        known = system.reference(values["seed"])
+    results = [
+        (stages, run_baseline(system, method, values["walkers"], stages, values["seed"]))
+        for method in values["method"].split(",")
+        for stages in efforts
+    ]
+    if values["json"]:
+        print(json.dumps([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
+        return 0
+    reference = known.best.F if known is not None and known.best is not None else None
+    rows = comparison.rows_of(results, trained)
+    print(comparison.table(rows, reference))
+    print(*comparison.at_equal_time(rows), sep="\n")
+    if values["out"]:
+        comparison.figure(rows, trained, reference, kind.units["energy"]).savefig(values["out"], dpi=130)
+        print(f"figure: {values['out']}")
+    return 0
+
+
+def report(arguments: list[str]) -> int:
+    """Figures and report.html of a run."""
+    from massieu.report import write_report
+
+    parser = Parser(prog="massieu report", description="figures and report.html of a run")
+    parser.add_argument("dir", metavar="DIR")
+    print(write_report(Path(parser.parse(arguments).dir)))
+    return 0
+
+
+def inverse_ising(arguments: list[str]) -> int:
+    """Couplings from configurations."""
+    from massieu.exact.inverse_ising import Couplings
+    from massieu.inverse import infer
+    from massieu.systems.base import read_array, read_couplings
+
+    parser = Parser(prog="massieu inverse-ising", description="couplings (times beta) of an Ising model from its spins")
+    parser.add_argument("data", metavar="DATA.npy", help="configurations (M, n) of +1 and -1")
+    parser.add_argument("--fields", type=checked("fields", bool), default=True, help="infer fields too (default: true)")
+    parser.add_argument("--truth", metavar="FILE.npy", help="the couplings (n, n), times beta, to compare with")
+    parser.add_argument("--steps", type=checked("steps", int), default=40)
+    parser.add_argument("--batch", type=checked("batch", int), help="samples of the model a step (default: M/8)")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--out", metavar="FILE.npz", help="J, h and the log likelihood of every step")
+    values = parser.parse(arguments)
+    spins = read_array("data", values.data)
+    truth = None if values.truth is None else read_couplings("truth", values.truth, spins.shape[-1])
+    found = infer(spins, fields=values.fields, steps=values.steps, batch=values.batch, seed=values.seed)
+    for row in found.history[:: max(1, len(found.history) // 10)]:
+        print("  ".join(f"{name} {value:.6g}" for name, value in row.items()))
+    of_reference = Couplings(truth, np.zeros(len(truth))) if truth is not None else found.couplings
+    print(f"root mean square difference of J from {'the truth' if truth is not None else 'that of the network'}:")
+    for name, error in found.errors(of_reference).items():
+        print(f"  {name:32s} {error:.5f}")
+    if values.out:
+        likelihood = [row["log_likelihood"] for row in found.history]
+        np.savez(values.out, J=found.couplings.J, h=found.couplings.h, log_likelihood=likelihood)
+        print(f"couplings: {values.out}")
+    return 0

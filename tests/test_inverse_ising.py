@@ -1,0 +1,102 @@
+"""Couplings from configurations: every method against the couplings that made the data."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import massieu as ms
+from massieu.cli import main
+from massieu.errors import InputError
+from massieu.exact import inverse_ising as exact
+from massieu.exact.inverse_ising import Couplings, Moments
+from massieu.inverse import infer
+
+
+def _model(n, beta, seed, h=0.0):
+    J = beta * ms.SK(n=n, couplings_seed=seed).couplings
+    field = h * np.random.default_rng(seed).normal(size=n)
+    states = np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
+    log_p = 0.5 * np.einsum("si,ij,sj->s", states, J, states) + states @ field
+    p = np.exp(log_p - log_p.max())
+    return Couplings(J, field), states, p / p.sum()
+
+
+def _exact_moments(states, p):
+    return Moments(p @ states, (states * p[:, None]).T @ states, 10**12)
+
+
+@pytest.mark.parametrize("h", [0.0, 0.3])
+def test_maximum_likelihood_returns_the_couplings_of_exact_moments(h):
+    truth, states, p = _model(7, 0.7, 1, h)
+    found = exact.maximum_likelihood(_exact_moments(states, p), fields=h > 0)
+    np.testing.assert_allclose(found.J, truth.J, atol=1e-8)
+    np.testing.assert_allclose(found.h, truth.h, atol=1e-8)
+
+
+def test_approximations_are_exact_to_their_order_in_weak_couplings():
+    """Errors at J and at J/2: naive mean field O(J^2), Sessak-Monasson at least O(J^3), pairs O(J^2)."""
+    order = {}
+    for beta in (0.1, 0.05):
+        truth, states, p = _model(6, beta, 2)
+        data = _exact_moments(states, p)
+        for method in (exact.naive_mean_field, exact.tap, exact.independent_pairs, exact.sessak_monasson):
+            order.setdefault(method.__name__, []).append(np.abs(method(data).J - truth.J).max())
+    ratios = {name: np.log2(a / b) for name, (a, b) in order.items()}
+    assert ratios["naive_mean_field"] > 1.8 and ratios["independent_pairs"] > 1.8 and ratios["sessak_monasson"] > 2.8
+
+
+def test_independent_pairs_are_exact_for_two_spins():
+    truth, states, p = _model(2, 0.8, 3, 0.0)
+    np.testing.assert_allclose(exact.independent_pairs(_exact_moments(states, p)).J, truth.J, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def data():
+    truth, states, p = _model(8, 0.7, 3)
+    return truth, states[np.random.default_rng(0).choice(len(p), 200_000, p=p)]
+
+
+def test_network_finds_the_maximum_likelihood(data):
+    truth, spins = data
+    found = infer(spins, fields=False, steps=25, batch=16384)
+    best = found.others["maximum likelihood, enumerated"]
+    assert np.sqrt(np.mean((found.couplings.J - best.J) ** 2)) < 0.004
+    errors = found.errors(truth)
+    assert errors["network"] < min(errors[name] for name in ("naive mean field", "TAP", "Sessak-Monasson"))
+    likelihood = [row["log_likelihood"] for row in found.history]
+    assert np.mean(likelihood[-5:]) > likelihood[0] - 1e-4 and found.history[-1]["ess"] > 0.9
+
+
+def test_network_infers_fields():
+    _, states, p = _model(5, 0.5, 4, 0.4)
+    spins = states[np.random.default_rng(1).choice(len(p), 50_000, p=p)]
+    found = infer(spins, steps=20, batch=8192)
+    best = found.others["maximum likelihood, enumerated"]
+    np.testing.assert_allclose(found.couplings.h, best.h, atol=0.02)
+    np.testing.assert_allclose(found.couplings.J, best.J, atol=0.02)
+
+
+def test_pseudo_likelihood_survives_spins_that_never_differ():
+    spins = np.random.default_rng(0).choice([-1.0, 1.0], (50, 3))
+    spins[:, 1] = spins[:, 0]
+    assert np.all(np.isfinite(exact.pseudo_likelihood(spins, True).J))
+    assert np.all(np.isfinite(infer(spins, steps=5, batch=500).couplings.J))
+
+
+def test_command_compares_with_the_truth(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    truth, spins = data
+    np.save("spins.npy", spins[:20_000])
+    np.save("truth.npy", truth.J)
+    command = ["inverse-ising", "spins.npy", "--fields", "false", "--steps", "4", "--truth", "truth.npy"]
+    assert main([*command, "--out", "found.npz"]) == 0
+    shown = capsys.readouterr().out
+    assert "Sessak-Monasson" in shown and "the truth" in shown
+    assert np.load("found.npz")["J"].shape == (8, 8)
+
+
+@pytest.mark.parametrize("spins", [np.ones(5), np.array([[1.0, 2.0], [1.0, -1.0]]), np.ones((1, 4)), np.ones((10, 65))])
+def test_bad_data_are_named(spins):
+    with pytest.raises(InputError, match=r"^data = "):
+        infer(spins)
