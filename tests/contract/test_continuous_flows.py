@@ -15,7 +15,14 @@ FLOWS = {
     "lattice": lambda: densities.LatticeFlow((3, 3), features=3, harmonics=3, steps=40),
     "rectangle": lambda: densities.LatticeFlow((2, 4), scale=2.0, features=2, harmonics=2, steps=40),
     "chain": lambda: densities.LatticeFlow((5,), spectrum=np.array([2.0, 1.0, 0.5, 0.5, 1.0]), features=2, steps=40),
+    "neural_ode": lambda: densities.NeuralODE(3, width=8, steps=40, key=jax.random.key(1)),
+    "monge_ampere": lambda: densities.MongeAmpereFlow(3, width=8, steps=40, key=jax.random.key(1)),
+    "monge_ampere_symmetric": lambda: densities.MongeAmpereFlow(
+        4, width=8, steps=40, even=True, permutations=CYCLIC, key=jax.random.key(1)
+    ),
+    "diffusion": lambda: densities.Diffusion(2, width=8, steps=60, key=jax.random.key(1)),
 }
+CYCLIC = np.array([np.roll(np.arange(4), k) for k in range(4)])
 
 
 def _particles(base):
@@ -70,3 +77,18 @@ def test_a_gaussian_field_has_the_spectrum_that_it_was_given():
     z = jnp.fft.fftn(x[0]) / 3
     exact = -0.5 * np.sum(np.abs(z) ** 2 / spectrum**2) - np.sum(np.log(spectrum)) - 4.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(field._log_prob(x[0]), exact, rtol=1e-12)
+
+
+def test_a_symmetric_potential_makes_a_symmetric_density(moved):
+    flow = moved(densities.MongeAmpereFlow(4, width=8, even=True, permutations=CYCLIC, key=jax.random.key(1)), 0.3)
+    x = jax.random.normal(jax.random.key(1), (4,))
+    for image in (-x, x[CYCLIC[1]], x[CYCLIC[3]]):
+        np.testing.assert_allclose(flow._log_prob(image), flow._log_prob(x), rtol=1e-12)
+
+
+def test_stochastic_trace_is_unbiased(moved):
+    flow = moved(densities.NeuralODE(4, width=8, steps=4, key=jax.random.key(1)), 0.3)
+    x = jax.random.normal(jax.random.key(2), (4,))
+    estimates = jax.vmap(lambda key: flow.stochastic_log_prob(x, key))(jax.random.split(jax.random.key(3), 4000))
+    assert estimates.std() > 1e-3
+    assert abs(estimates.mean() - flow._log_prob(x)) < 4.5 * estimates.std() / np.sqrt(4000)

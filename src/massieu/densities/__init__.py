@@ -6,6 +6,7 @@ from massieu.densities.ensembles import Gaussian, Ginibre, Hermite
 from massieu.densities.equivariant import EquivariantFlow
 from massieu.densities.lattice import GaussianField, LatticeFlow
 from massieu.densities.made import MADE
+from massieu.densities.neural_ode import Diffusion, MongeAmpereFlow, NeuralODE
 from massieu.densities.pixelcnn import PixelCNN
 from massieu.densities.recurrent import RNN
 from massieu.densities.symmetric import Symmetrised, spin_flip, square_lattice
@@ -17,12 +18,15 @@ __all__ = [
     "BlanketMADE",
     "CausalTransformer",
     "ContinuousFlow",
+    "Diffusion",
     "EquivariantFlow",
     "Gaussian",
     "GaussianField",
     "Ginibre",
     "Hermite",
     "LatticeFlow",
+    "MongeAmpereFlow",
+    "NeuralODE",
     "PixelCNN",
     "Symmetrised",
     "spin_flip",

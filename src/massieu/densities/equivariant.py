@@ -18,8 +18,7 @@ from flowjax.distributions import AbstractDistribution
 from jax import Array
 
 from massieu.densities.continuous import ContinuousFlow, Scaled, chebyshev
-
-Perceptron = list[tuple[Array, Array]]
+from massieu.densities.perceptron import Perceptron, apply, perceptron
 
 
 class EquivariantFlow(ContinuousFlow):
@@ -57,8 +56,8 @@ class EquivariantFlow(ContinuousFlow):
         self.base, self.shape, self.cond_shape = Scaled(base, scale), base.shape, None
         self.radius, self.spacing, self.steps, self.harmonics = float(radius), float(spacing), steps, harmonics
         self.surroundings = (jax.random.normal(k1, (4, embedding)), 0.7 * jax.random.normal(k2, (embedding,)))
-        self.pair = _perceptron(k3, [2 + 2 + 2 * embedding + 1, width, width, 2 * harmonics])
-        self.single = _perceptron(k4, [1 + embedding + 1, width, width, harmonics])
+        self.pair = perceptron(k3, [2 + 2 + 2 * embedding + 1, width, width, 2 * harmonics])
+        self.single = perceptron(k4, [1 + embedding + 1, width, width, harmonics])
 
     # ---- the velocity and its divergence
 
@@ -86,11 +85,11 @@ class EquivariantFlow(ContinuousFlow):
         weights = chebyshev(t, self.harmonics)
 
         def pair_force(features: Array, r2: Array) -> Array:
-            out = _apply(self.pair, features).reshape(n, n, 2, self.harmonics) @ weights
+            out = apply(self.pair, features).reshape(n, n, 2, self.harmonics) @ weights
             return (out[..., 0] + out[..., 1] / (r2 / self.spacing**2 + 0.1)) * pairs.others
 
         f, df = jax.jvp(pair_force, (features, pairs.r2), (slope, 2 * pairs.r2))
-        g, dg = jax.jvp(lambda u: _apply(self.single, u) @ weights, (alone,), (jnp.concatenate(d_alone, axis=-1),))
+        g, dg = jax.jvp(lambda u: apply(self.single, u) @ weights, (alone,), (jnp.concatenate(d_alone, axis=-1),))
         v = jnp.einsum("ij,ijd->id", f, pairs.apart) + g[:, None] * x
         return v, jnp.sum(dim * f + df) + jnp.sum(dim * g + dg)
 
@@ -144,21 +143,3 @@ def _pairwise(near: Array, radial: Array, h: Array, time: Array) -> Array:
         return jnp.broadcast_to(y[None], (n, n, y.shape[-1]))
 
     return jnp.concatenate([near, first(radial), second(radial), first(h), second(h), first(time)], axis=-1)
-
-
-def _perceptron(key: Array, sizes: list[int]) -> Perceptron:
-    """tanh network; the last layer starts at zero, so that the flow starts as the identity."""
-    layers = []
-    for k, fan_in, fan_out in zip(jax.random.split(key, len(sizes) - 1), sizes[:-1], sizes[1:], strict=True):
-        k1, k2 = jax.random.split(k)
-        weight = 1.2 / np.sqrt(fan_in) * jax.random.normal(k1, (fan_in, fan_out))
-        layers.append((weight, 0.5 * jax.random.normal(k2, (fan_out,))))
-    layers[-1] = (jnp.zeros_like(layers[-1][0]), jnp.zeros_like(layers[-1][1]))
-    return layers
-
-
-def _apply(layers: Perceptron, x: Array) -> Array:
-    for weight, bias in layers[:-1]:
-        x = jnp.tanh(x @ weight + bias)
-    weight, bias = layers[-1]
-    return x @ weight + bias

@@ -1,0 +1,29 @@
+"""Small dense networks of tanh units, as plain lists of arrays."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+Perceptron = list[tuple[Array, Array]]
+
+
+def perceptron(key: Array, sizes: list[int]) -> Perceptron:
+    """Random layers of the given sizes; the last one is zero, so that a flow starts as the identity."""
+    layers = []
+    for k, fan_in, fan_out in zip(jax.random.split(key, len(sizes) - 1), sizes[:-1], sizes[1:], strict=True):
+        k1, k2 = jax.random.split(k)
+        weight = 1.2 / np.sqrt(fan_in) * jax.random.normal(k1, (fan_in, fan_out))
+        layers.append((weight, 0.5 * jax.random.normal(k2, (fan_out,))))
+    layers[-1] = (jnp.zeros_like(layers[-1][0]), jnp.zeros_like(layers[-1][1]))
+    return layers
+
+
+def apply(layers: Perceptron, x: Array) -> Array:
+    """The network at features (.., fan_in)."""
+    for weight, bias in layers[:-1]:
+        x = jnp.tanh(x @ weight + bias)
+    weight, bias = layers[-1]
+    return x @ weight + bias
