@@ -2,6 +2,8 @@
 
 from massieu import densities, systems
 from massieu.errors import InputError, RunError
+from massieu.inverse import infer as inverse_ising
+from massieu.learning import fit
 from massieu.principle import Estimate
 from massieu.run import Run, minimize
 from massieu.systems import (
@@ -35,6 +37,8 @@ __all__ = [
     "RunError",
     "__version__",
     "densities",
+    "fit",
+    "inverse_ising",
     "minimize",
     "systems",
 ]

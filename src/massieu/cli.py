@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "average again with frozen parameters and more samples",
     "sweep": "a grid of runs over parameters given with commas",
     "reference": "exact or independent values",
+    "fit": "a density from data, by maximum likelihood",
     "inverse-ising": "couplings from configurations of spins",
     "baseline": "Markov chains and annealing, which the networks must beat",
     "report": "figures and report.html of a run",
@@ -77,6 +78,7 @@ def _dispatch(arguments: list[str]) -> int:
         "reference": commands.reference,
         "baseline": commands.baseline,
         "inverse-ising": commands.inverse_ising,
+        "fit": commands.fit,
         "report": commands.report,
     }
     return table[name](rest)

@@ -1,4 +1,4 @@
-"""The commands that train no run: list, reference, baseline, inverse-ising, report."""
+"""The commands that train no run: list, reference, baseline, inverse-ising, fit, report."""
 
 from __future__ import annotations
 
@@ -124,4 +124,32 @@ def inverse_ising(arguments: list[str]) -> int:
         likelihood = [row["log_likelihood"] for row in found.history]
         np.savez(values.out, J=found.couplings.J, h=found.couplings.h, log_likelihood=likelihood)
         print(f"couplings: {values.out}")
+    return 0
+
+
+def fit(arguments: list[str]) -> int:
+    """A density from data by maximum likelihood."""
+    import dataclasses
+    import typing
+
+    from massieu.figures_fit import rows, write_report
+    from massieu.learning import FitConfig
+    from massieu.learning import fit as run_fit
+    from massieu.progress import Lines
+    from massieu.systems.base import read_array
+
+    parser = Parser(prog="massieu fit", description="a density of configurations (M, d) by maximum likelihood")
+    parser.add_argument("data", metavar="DATA.npy", help="spins of +-1, or real vectors")
+    hints = typing.get_type_hints(FitConfig)
+    for field in dataclasses.fields(FitConfig):
+        flags.add_flag(parser, field.name, field, hints[field.name])
+    parser.add_argument("--out", metavar="DIR", help="directory of the fit; the same command again continues it")
+    values = vars(parser.parse(arguments))
+    if values["out"] is None:
+        raise InputError("out = None: must be given, the directory of the fit")
+    given = {f.name: values[f.name] for f in dataclasses.fields(FitConfig) if values[f.name] is not None}
+    found = run_fit(read_array("data", values["data"]), out=values["out"], progress=Lines(), **given)
+    for name, value in rows(found):
+        print(f"-ln p, {name:40s} {value}")
+    print(f"report: {write_report(Path(values['out']), found)}")
     return 0

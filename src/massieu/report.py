@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 import math
 import zipfile
@@ -21,14 +19,11 @@ from massieu.principle import Estimate
 from massieu.run_directory import read_config, read_metrics, read_summary
 from massieu.statistics import z_score
 from massieu.systems import ClassicalSystem, ElectronGas, System
+from massieu.web_page import image, page, png, table
 
 FINITE_SIZE_KINDS = ("one_particle", "interaction")
 FINITE_SIZE_HEAD = ["infinite system - box", "one particle", "interaction", "corrected, per electron"]
 SHOWN_ABOVE = ("free_energy", "variance")
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .9em;border-bottom:1px solid #ddd;text-align:left}
-img{max-width:100%}h1,h2{font-weight:600}code,pre{background:#f4f4f4;padding:.1em .3em}pre{padding:.8em;overflow:auto}
-.note{color:#666;font-size:.9em}"""
 
 
 def write_report(folder: Path) -> Path:
@@ -43,7 +38,7 @@ def write_report(folder: Path) -> Path:
         drawn |= _of_electrons(system, rows, summary, known, samples)
     elif isinstance(system, ClassicalSystem):
         drawn["samples"] = figures.samples(system, samples["x"])
-    images = {name: _png(figure) for name, figure in drawn.items()}
+    images = {name: png(figure) for name, figure in drawn.items()}
     (folder / "figures").mkdir(exist_ok=True)
     for name, data in images.items():
         write_atomically(folder / "figures" / f"{name}.png", data)
@@ -89,12 +84,6 @@ def _system_of(folder: Path) -> System | None:
         return read_config(folder)[0]
     except InputError:
         return None
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()
 
 
 # ---- tables
@@ -183,9 +172,9 @@ def results_table(summary: dict[str, Any]) -> str:
     """The results as text for the terminal."""
     known = summary.get("reference") or {}
     method = f"reference: {known['F']['method']}" if "F" in known else "no reference"
-    table = _columns([["", "value", "reference", "z"], *results(summary)])
+    main = _columns([["", "value", "reference", "z"], *results(summary)])
     observed = _columns([observable_head(summary), *observable_rows(summary)])
-    parts = [table, _columns(quality(summary)), observed]
+    parts = [main, _columns(quality(summary)), observed]
     if "finite_size" in summary["observables"]:
         parts.append(_columns([FINITE_SIZE_HEAD, *finite_size_rows(summary)]))
     return "\n\n".join([*parts, method])
@@ -247,45 +236,28 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
     ]
     parts = [
         f"<h1>{html.escape(summary['system'])}</h1><p>{html.escape(parameters)}</p>",
-        _table(["", "value", "reference", "z"], results(summary)),
+        table(["", "value", "reference", "z"], results(summary)),
         f"<p class=note>Totals, k_B = 1, energy unit: {html.escape(summary['units']['energy'])}. Errors are one "
         "standard error in the last digits; z is the difference in combined errors. F is an upper bound, "
         "so a positive z measures the remaining gap"
         + ("; the reweighted values are free of it.</p>" if summary.get("importance") else ".</p>"),
-        _table(["canonical ideal gas", ""], [[k, _text(e)] for k, e in known.get("ideal", {}).items()]),
-        _table(["simpler theories", "F", "", ""], approximations) if approximations else "",
-        _image("Free energy", images["free_energy"]),
-        "<h2>How good is the density?</h2>" + _table(["", ""], quality(summary)),
-        _image("", images["variance"]),
-        "<h2>Observables</h2>" + _table(observable_head(summary), observable_rows(summary)),
+        table(["canonical ideal gas", ""], [[k, _text(e)] for k, e in known.get("ideal", {}).items()]),
+        table(["simpler theories", "F", "", ""], approximations) if approximations else "",
+        image("Free energy", images["free_energy"]),
+        "<h2>How good is the density?</h2>" + table(["", ""], quality(summary)),
+        image("", images["variance"]),
+        "<h2>Observables</h2>" + table(observable_head(summary), observable_rows(summary)),
         _finite_size(summary),
-        *(
-            _image(name.replace("_", " ").capitalize(), data)
-            for name, data in images.items()
-            if name not in SHOWN_ABOVE
-        ),
+        *(image(name.replace("_", " ").capitalize(), data) for name, data in images.items() if name not in SHOWN_ABOVE),
         f"<p class=note>{summary['steps']} steps, {summary['seconds']:.0f} s, seed {summary['seed']}, "
         f"massieu {html.escape(summary['version'])}</p>",
     ]
-    body = "\n".join(parts)
-    title = html.escape(summary["system"])
-    return f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>{body}"
+    return page(summary["system"], parts)
 
 
 def _finite_size(summary: dict[str, Any]) -> str:
     if "finite_size" not in summary["observables"]:
         return ""
     note = "Totals: shell effects of the ideal gas, and the random-phase approximation; not part of the results above."
-    table = _table(FINITE_SIZE_HEAD, finite_size_rows(summary))
-    return f"<h2>Finite-size corrections</h2>{table}<p class=note>{note}</p>"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
-    lines = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{lines}</table>"
-
-
-def _image(title: str, data: bytes) -> str:
-    heading = f"<h2>{html.escape(title)}</h2>" if title else ""
-    return f'{heading}<img alt="{html.escape(title)}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+    shown = table(FINITE_SIZE_HEAD, finite_size_rows(summary))
+    return f"<h2>Finite-size corrections</h2>{shown}<p class=note>{note}</p>"

@@ -51,6 +51,13 @@ def test_log_det_is_that_of_the_jacobian_of_the_map(flow):
     np.testing.assert_allclose(flow._log_prob(flow.forwards(z)), flow.base._log_prob(z) - log_det, atol=1e-6)
 
 
+def test_trajectory_ends_where_the_flow_does(flow):
+    z = flow.base._sample(jax.random.key(4))
+    path = flow.trajectory(z)
+    assert path.shape == (1 + flow.steps, *flow.shape)
+    np.testing.assert_allclose(path[-1], flow.forwards(z), rtol=1e-9, atol=1e-9)
+
+
 def test_score_is_the_gradient_of_log_prob(flow):
     x, log_prob, score = flow.sample_and_score(jax.random.key(6))
     np.testing.assert_allclose(log_prob, flow._log_prob(x), atol=1e-6)

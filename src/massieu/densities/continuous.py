@@ -49,6 +49,19 @@ class ContinuousFlow(AbstractDistribution):
         """The point at t = 1 that starts at x."""
         return runge_kutta(lambda x, t: self.velocity(x, t, condition)[0], x, self.steps)
 
+    def trajectory(self, x: Array, condition: Array | None = None) -> Array:
+        """The points (1 + steps, *shape) at t = 0, 1/steps, .., 1 of the path that starts at x."""
+
+        def rate(x: Array, t: Array) -> Array:
+            return self.velocity(x, t, condition)[0]
+
+        def step(x: Array, i: Array) -> tuple[Array, Array]:
+            h = 1 / self.steps
+            x = runge_kutta(lambda x, t: h * rate(x, (i + t) * h), x, 1)
+            return x, x
+
+        return jnp.concatenate([x[None], jax.lax.scan(step, x, jnp.arange(self.steps))[1]])
+
     def backwards(self, x: Array, condition: Array | None = None) -> tuple[Array, Array]:
         """The point at t = 0 that ends at x, and the change of ln p on the way from it."""
 

@@ -120,7 +120,7 @@ class Diffusion(ContinuousFlow):
     steps: int
     network: Perceptron
 
-    def __init__(self, d: int, *, width: int = 64, depth: int = 3, steps: int = 30, key: Array):
+    def __init__(self, d: int, *, width: int = 128, depth: int = 3, steps: int = 30, key: Array):
         self.shape, self.cond_shape, self.steps = (d,), None, steps
         self.base = standard_normal(d)
         self.network = perceptron(key, [d + 1 + 2 * FREQUENCIES, *[width] * depth, d])
