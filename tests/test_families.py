@@ -69,3 +69,8 @@ def test_conjugates_are_derivatives_of_the_energy(system):
 def test_a_bad_range_is_named(text):
     with pytest.raises(InputError, match=r"^range = "):
         ms.minimize(Ising(l=3, beta=0.4), range=text)
+
+
+def test_report_shows_the_range(run, tmp_path):
+    page = run.report(tmp_path / "out").read_text()
+    assert "Over the range of beta" in page and (tmp_path / "out" / "figures" / "range.png").exists()

@@ -68,6 +68,31 @@ def spread(rows: list[Row], summary: dict[str, Any]) -> Figure:
     return figure
 
 
+def over_range(found: dict[str, Any], unit: str) -> Figure:
+    """F, its derivatives both ways, and the effective sample size against the parameter of a family."""
+    kinds = [name for name in ("conjugate", "S", "C") if name in found]
+    figure = Figure(figsize=(3.4 * (2 + len(kinds)), 3.2), layout="constrained")
+    panels = figure.subplots(1, 2 + len(kinds))
+    at, name = found["values"], found["parameter"]
+    panels[0].errorbar(at, found["F"]["value"], found["F"]["error"], fmt="o-", ms=3, lw=0.8, capsize=2)
+    panels[0].set_ylabel(f"F ({unit})")
+    slope = "E" if name == "beta" else f"<dH/d{name}>"
+    for axes, kind in zip(panels[1:], kinds, strict=False):
+        smooth = found[kind]["differentiated"]
+        value, error = np.array(smooth["value"]), np.array(smooth["error"])
+        axes.plot(at, value, lw=1, label="from ln Z")
+        axes.fill_between(at, value - error, value + error, alpha=0.3, lw=0)
+        direct = found[kind]["direct"]
+        axes.errorbar(at, direct["value"], direct["error"], fmt="ko", ms=3, lw=0.8, capsize=2, label="average")
+        axes.set_ylabel(slope if kind == "conjugate" else kind)
+        axes.legend(fontsize=7)
+    panels[-1].plot(at, found["ess"], "o-", ms=3, lw=0.8)
+    panels[-1].set(ylim=(0, 1.02), ylabel="effective sample size")
+    for axes in panels:
+        axes.set_xlabel(name)
+    return figure
+
+
 def _scale(beta: float) -> float:
     return beta if np.isfinite(beta) else 1.0  # the ground state: Var(E_loc) itself
 

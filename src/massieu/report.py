@@ -38,6 +38,8 @@ def write_report(folder: Path) -> Path:
         drawn |= _of_electrons(system, rows, summary, known, samples)
     elif isinstance(system, ClassicalSystem):
         drawn["samples"] = figures.samples(system, samples["x"])
+    if "range" in summary["observables"]:
+        drawn["range"] = figures.over_range(summary["observables"]["range"], summary["units"]["energy"])
     images = {name: png(figure) for name, figure in drawn.items()}
     (folder / "figures").mkdir(exist_ok=True)
     for name, data in images.items():
@@ -143,6 +145,20 @@ def observable_rows(summary: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def range_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Heading and rows of a family over its range: value, F, ln Z, ESS, derivatives of ln Z both ways."""
+    kinds = [name for name in ("conjugate", "S", "C") if name in found]
+    slope = "E" if found["parameter"] == "beta" else f"dH/d{found['parameter']}"
+    heads = [slope if kind == "conjugate" else kind for kind in kinds]
+    rows = [[found["parameter"], "F", "ln Z", "ESS", *(f"{h}{how}" for h in heads for how in ("", " from ln Z"))]]
+    for k, value in enumerate(found["values"]):
+        both = (found[kind][how] for kind in kinds for how in ("direct", "differentiated"))
+        cells = [found["F"], found["lnZ"], *both]
+        shown = [str(Estimate(cell["value"][k], cell["error"][k])) for cell in cells]
+        rows.append([f"{value:.5g}", *shown[:2], f"{found['ess'][k]:.3f}", *shown[2:]])
+    return rows
+
+
 def observable_head(summary: dict[str, Any]) -> list[str]:
     """What the columns of `observable_rows` are."""
     chains = "mcmc" in summary["observables"]
@@ -177,6 +193,8 @@ def results_table(summary: dict[str, Any]) -> str:
     parts = [main, _columns(quality(summary)), observed]
     if "finite_size" in summary["observables"]:
         parts.append(_columns([FINITE_SIZE_HEAD, *finite_size_rows(summary)]))
+    if "range" in summary["observables"]:
+        parts.append(_columns(range_rows(summary["observables"]["range"])))
     return "\n\n".join([*parts, method])
 
 
@@ -248,11 +266,19 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
         image("", images["variance"]),
         "<h2>Observables</h2>" + table(observable_head(summary), observable_rows(summary)),
         _finite_size(summary),
+        _range(summary["observables"].get("range")),
         *(image(name.replace("_", " ").capitalize(), data) for name, data in images.items() if name not in SHOWN_ABOVE),
         f"<p class=note>{summary['steps']} steps, {summary['seconds']:.0f} s, seed {summary['seed']}, "
         f"massieu {html.escape(summary['version'])}</p>",
     ]
     return page(summary["system"], parts)
+
+
+def _range(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    head, *rows = range_rows(found)
+    return f"<h2>Over the range of {html.escape(found['parameter'])}</h2>{table(head, rows)}"
 
 
 def _finite_size(summary: dict[str, Any]) -> str:
