@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,7 +83,8 @@ def problem(system: ClassicalSystem, density: Any, beta: float, config: Config) 
     natural = _is_natural(params, blocks, config)
     optimiser = _optimiser(config, natural, blocks)
     start = TrainState(params, optimiser.init(params), jax.random.key(config.seed), jnp.zeros((), jnp.int32))
-    beta_at = beta_schedule(beta, config)
+    of_beta = family is not None and family.name == "beta"  # low beta is in the range: nothing to anneal
+    beta_at = beta_schedule(beta, dataclasses.replace(config, anneal=0.0) if of_beta else config)
     for_fisher = _fisher_samples(params, config) // GROUPS if natural else 0
 
     @jax.jit
