@@ -26,7 +26,8 @@ LAYERS = [
     {"learning", "web_page"},
     {"figures", "figures_quantum", "figures_fit"},
     {"sweep"},
-    {"report", "arguments", "comparison"},
+    {"report", "arguments"},
+    {"comparison"},
     {"commands"},
     {"cli"},
 ]

@@ -21,7 +21,16 @@ from jax import Array
 from massieu import statistics
 from massieu.errors import InputError, one_of, require
 from massieu.evaluation import shaped
-from massieu.exact.annealed import bridge, heat_bath, hmc, log_mean_weight, new_key, plan_steps, weighted_mean
+from massieu.exact.annealed import (
+    bridge,
+    columns_energy,
+    heat_bath,
+    hmc,
+    log_mean_weight,
+    new_key,
+    plan_steps,
+    weighted_mean,
+)
 from massieu.exact.population import sequential_monte_carlo
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.systems.base import ClassicalSystem, PairwiseSpins, Path
@@ -147,7 +156,7 @@ class _SpinAnnealing:
         return self.rng.choice([-1.0, 1.0], size=(self.system.size, walkers))
 
     def energy(self, s: np.ndarray) -> np.ndarray:
-        return -0.5 * np.sum(s * (self.system.couplings @ s), axis=0) - self.system.field @ s
+        return columns_energy(s, self.system.couplings, self.system.field)
 
     def carry(self, s: np.ndarray, segment: int) -> tuple[np.ndarray, np.ndarray]:
         s, log_w = s.copy(), np.zeros(s.shape[1])

@@ -66,8 +66,6 @@ def baseline(arguments: list[str]) -> int:
         raise InputError(f"{kind.name}: must be a classical system; that of quantum ones is `massieu reference`")
     efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
     trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None
-    with jax.enable_x64(True):
-        known = system.reference(values["seed"])
     results = [
         (stages, run_baseline(system, method, values["walkers"], stages, values["seed"]))
         for method in values["method"].split(",")
@@ -76,6 +74,8 @@ def baseline(arguments: list[str]) -> int:
     if values["json"]:
         print(json.dumps([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
         return 0
+    with jax.enable_x64(True):
+        known = system.reference(values["seed"])
     reference = known.best.F if known is not None and known.best is not None else None
     rows = comparison.rows_of(results, trained)
     print(comparison.table(rows, reference))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from massieu.baselines import Baseline
 from massieu.errors import InputError
 from massieu.principle import Estimate
+from massieu.report import columns
 from massieu.run_directory import read_metrics, read_summary
 
 Row = dict[str, Any]
@@ -70,8 +71,7 @@ def table(rows: list[Row], reference: Estimate | None) -> str:
     ]  # fmt: skip
     if reference is not None:
         body.append(["reference", "", "", str(reference), "", "", ""])
-    widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths)).rstrip() for line in [head, *body])
+    return columns([head, *body])
 
 
 def at_equal_time(rows: list[Row]) -> list[str]:
@@ -102,8 +102,8 @@ def figure(rows: list[Row], trained: dict[str, Any] | None, reference: Estimate 
     for k, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
         mine = [row for row in rows if row["method"] == method]
         with_F = [row for row in mine if row["F"] is not None]
-        time, F, error = (np.array([g(row) for row in with_F]) for g in (_seconds, _value, _error))
         if with_F:
+            time, F, error = np.array([(row["seconds"], *row["F"]) for row in with_F]).T
             left.errorbar(time, F, error, fmt="o-", ms=4, lw=0.8, capsize=2, color=f"C{k}", label=method)
         with_lnZ = [row for row in mine if row["lnZ"] is not None]
         if with_lnZ:
@@ -121,15 +121,3 @@ def figure(rows: list[Row], trained: dict[str, Any] | None, reference: Estimate 
     for axes in (left, right):
         axes.legend(fontsize=7)
     return drawn
-
-
-def _seconds(row: Row) -> float:
-    return float(row["seconds"])
-
-
-def _value(row: Row) -> float:
-    return float(row["F"].value)
-
-
-def _error(row: Row) -> float:
-    return float(row["F"].error)

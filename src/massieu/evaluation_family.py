@@ -74,15 +74,17 @@ def _derivatives(family: Family, values: np.ndarray, beta: float, table: dict[st
     found = {"conjugate": _both(table["conjugate"], first)}
     if family.name != "beta":
         return found
-    smooth = fitted(0)
-    S = [Estimate(v * e.value + z.value, math.hypot(v * e.error, z.error)) for v, e, z in zip(values, first, smooth)]
-    direct = [
-        Estimate(v * e.value + z.value, math.hypot(v * e.error, z.error))
-        for v, e, z in zip(values, table["conjugate"], table["lnZ"])
+    S = [_entropies(values, E, lnZ) for E, lnZ in ((table["conjugate"], table["lnZ"]), (first, fitted(0)))]
+    C = [
+        [Estimate(v**2 * e.value, v**2 * e.error) for v, e in zip(values, var)]
+        for var in (table["variance"], fitted(2))
     ]
-    C = [Estimate(v**2 * e.value, v**2 * e.error) for v, e in zip(values, fitted(2))]
-    variance = [Estimate(v**2 * e.value, v**2 * e.error) for v, e in zip(values, table["variance"])]
-    return found | {"S": _both(direct, S), "C": _both(variance, C)}
+    return found | {"S": _both(*S), "C": _both(*C)}
+
+
+def _entropies(beta: np.ndarray, E: list[Estimate], lnZ: list[Estimate]) -> list[Estimate]:
+    """S = beta E + ln Z at each beta."""
+    return [Estimate(b * e.value + z.value, math.hypot(b * e.error, z.error)) for b, e, z in zip(beta, E, lnZ)]
 
 
 def _both(direct: list[Estimate], differentiated: list[Estimate]) -> dict[str, Any]:

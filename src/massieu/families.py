@@ -32,19 +32,19 @@ class Family(NamedTuple):
     high: float
     own: float
 
-    def _weights(self, value: Array | float) -> Array:
+    def _weights(self, value: Number) -> Array:
         return chebyshev((jnp.asarray(value, float) - self.low) / (self.high - self.low), ORDER)
 
     def start(self, params: Any) -> Any:
         """Coefficients (.., ORDER) of parameters that are the same for all c."""
         return jax.tree.map(lambda leaf: jnp.pad(leaf[..., None], [(0, 0)] * leaf.ndim + [(0, ORDER - 1)]), params)
 
-    def at(self, coefficients: Any, value: Array | float) -> Any:
+    def at(self, coefficients: Any, value: Number) -> Any:
         """theta(c)."""
         weights = self._weights(value)
         return jax.tree.map(lambda leaf: leaf @ weights.astype(leaf.dtype), coefficients)
 
-    def spread(self, gradient: Any, value: Array | float) -> Any:
+    def spread(self, gradient: Any, value: Number) -> Any:
         """A derivative by theta(c) as one by the coefficients."""
         weights = self._weights(value)
         return jax.tree.map(lambda leaf: leaf[..., None] * weights.astype(leaf.dtype), gradient)

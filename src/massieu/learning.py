@@ -2,7 +2,7 @@
 
     loss = -E_data[ln p(x)]   (a diffusion is trained by denoising, and judged by its likelihood)
 
-fit.yaml  metrics.csv  checkpoints/ (newest and best)  summary.json  samples.npz  report.html
+fit.yaml  metrics.csv  checkpoints/ (each with the best parameters so far)  summary.json  samples.npz  report.html
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from jax import Array
 
 from massieu import checkpoint, densities, optimize, statistics
 from massieu.config import option
+from massieu.densities.neural_ode import standard_normal
 from massieu.errors import InputError, RunError, at_least, one_of, positive, require
 from massieu.principle import Estimate, trainable
 from massieu.progress import Progress, Silent
@@ -130,7 +131,7 @@ def make_density(data: Data, config: FitConfig) -> Any:
         raise InputError(f"density = {name}: must be another one for a single column, which couples to nothing")
     if "depth" in sizes and name == "monge-ampere":
         raise InputError(f"depth = {config.depth}: must be left out for monge-ampere, which has one layer")
-    normal = distributions.StandardNormal((d,))  # type: ignore[call-arg]
+    normal = standard_normal(d)
     spline = bijections.RationalQuadraticSpline(knots=8, interval=4)
     coupling: dict[str, Any] = {"nn_width": config.width or 50, "flow_layers": config.depth or 8}
     of_reals: dict[str, Callable[[], Any]] = {
@@ -195,7 +196,7 @@ def loss_of(density: Any, x: Array, key: Array) -> Array:
 
 
 def _train(data: Data, params: Any, static: Any, config: FitConfig, folder: Path | None, progress: Progress):
-    """Adam on the training set; the state, the parameters with the best validation, and the metrics."""
+    """Adam on the training set; the parameters with the best validation, and the metrics."""
     optimiser = optimize.adam(config.learning_rate, optimize.ramp_and_cosine(config.steps), 10.0)
     zero = jnp.zeros((), jnp.int32)
     start = TrainState(params, optimiser.init(params), jax.random.key(config.seed), zero, frame=params)

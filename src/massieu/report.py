@@ -188,13 +188,13 @@ def results_table(summary: dict[str, Any]) -> str:
     """The results as text for the terminal."""
     known = summary.get("reference") or {}
     method = f"reference: {known['F']['method']}" if "F" in known else "no reference"
-    main = _columns([["", "value", "reference", "z"], *results(summary)])
-    observed = _columns([observable_head(summary), *observable_rows(summary)])
-    parts = [main, _columns(quality(summary)), observed]
+    main = columns([["", "value", "reference", "z"], *results(summary)])
+    observed = columns([observable_head(summary), *observable_rows(summary)])
+    parts = [main, columns(quality(summary)), observed]
     if "finite_size" in summary["observables"]:
-        parts.append(_columns([FINITE_SIZE_HEAD, *finite_size_rows(summary)]))
+        parts.append(columns([FINITE_SIZE_HEAD, *finite_size_rows(summary)]))
     if "range" in summary["observables"]:
-        parts.append(_columns(range_rows(summary["observables"]["range"])))
+        parts.append(columns(range_rows(summary["observables"]["range"])))
     return "\n\n".join([*parts, method])
 
 
@@ -205,7 +205,7 @@ def sweep_table(rows: list[dict[str, Any]]) -> str:
     heads = {"effective_mass_ratio": "m*/m", "F_reference": "F reference"}
     if not rows:
         return "no point is finished"
-    return _columns([[heads.get(n, n) for n in shown], *([_cell(row, name) for name in shown] for row in rows)])
+    return columns([[heads.get(n, n) for n in shown], *([_cell(row, name) for name in shown] for row in rows)])
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
@@ -230,7 +230,7 @@ def reference_table(system: System, known: dict[str, Any]) -> str:
         note = "; ".join(filter(None, [entry["kind"], entry["note"]]))
         values = _per_site(entry["F"], system.size) if entry["F"] else ["did not converge", ""]
         rows.append([f"F {name}", *values, note])
-    return _columns(rows)
+    return columns(rows)
 
 
 def _per_site(entry: dict[str, Any], n: int | None) -> list[str]:
@@ -238,7 +238,8 @@ def _per_site(entry: dict[str, Any], n: int | None) -> list[str]:
     return [str(value), str(Estimate(value.value / n, value.error / n)) if n else ""]
 
 
-def _columns(rows: list[list[str]]) -> str:
+def columns(rows: list[list[str]]) -> str:
+    """Rows as text, aligned."""
     widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=False)).rstrip() for row in rows)
 

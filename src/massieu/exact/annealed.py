@@ -195,7 +195,8 @@ def heat_bath(s: np.ndarray, couplings: np.ndarray, field: np.ndarray, beta: flo
         s[i] = np.where(field[i] + row @ s > noise[i], 1.0, -1.0)
 
 
-def _columns_energy(s: np.ndarray, couplings: np.ndarray, field: np.ndarray) -> np.ndarray:
+def columns_energy(s: np.ndarray, couplings: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """H of the columns of s (n, W): (W,)."""
     return -0.5 * np.sum(s * (couplings @ s), axis=0) - field @ s
 
 
@@ -218,11 +219,11 @@ def ais_spins(
     s = rng.choice([-1.0, 1.0], size=(len(field), walkers))
     betas, log_w = np.linspace(0.0, beta, sweeps + 1), np.full(walkers, len(field) * np.log(2.0))
     for now, after in itertools.pairwise(betas):
-        log_w -= (after - now) * _columns_energy(s, couplings, field)
+        log_w -= (after - now) * columns_energy(s, couplings, field)
         heat_bath(s, couplings, field, after, rng)
     mean = np.zeros(walkers)
     for _ in range(last := max(1, sweeps // 5)):
-        mean += _columns_energy(s, couplings, field) / last
+        mean += columns_energy(s, couplings, field) / last
         heat_bath(s, couplings, field, beta, rng)
     lnZ, ess = log_mean_weight(log_w)
     method = f"annealed importance sampling (ESS {ess:.0f} of {walkers})"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from massieu.exact.annealed import log_mean_weight
 from massieu.principle import Estimate
 
 LEAST_ESS = 0.5  # fraction of a population below which it is resampled
@@ -42,30 +43,21 @@ def sequential_monte_carlo(
     for segment in range(segments):
         walkers, increments = carry(walkers, segment)
         log_w += np.asarray(increments, float).reshape(populations, size)
-        poor = _ess(log_w) < LEAST_ESS * size
+        poor = np.array([log_mean_weight(row)[1] for row in log_w]) < LEAST_ESS * size
         if segment < segments - 1 and poor.any():
             index = np.arange(populations * size).reshape(populations, size)
             for p in np.flatnonzero(poor):
-                log_z[p] += _log_mean(log_w[p])
+                log_z[p] += log_mean_weight(log_w[p])[0].value
                 index[p] = p * size + _systematic(log_w[p], rng)
                 log_w[p] = 0.0
             walkers, resampled = pick(walkers, index.ravel()), resampled + int(poor.sum())
-    log_z += [_log_mean(row) for row in log_w]
+    last = np.array([log_mean_weight(row)[0].value for row in log_w])
+    log_z += last
     top = log_z.max()
     z = np.exp(log_z - top)
     error = float(z.std(ddof=1) / z.mean() / np.sqrt(populations))
-    share = log_w - np.array([_log_mean(row) for row in log_w])[:, None] + log_z[:, None]
+    share = log_w + (log_z - last)[:, None]
     return Population(Estimate(float(top + np.log(z.mean())), error), walkers, share.ravel(), resampled)
-
-
-def _log_mean(log_w: np.ndarray) -> float:
-    top = log_w.max()
-    return float(top + np.log(np.mean(np.exp(log_w - top))))
-
-
-def _ess(log_w: np.ndarray) -> np.ndarray:
-    w = np.exp(log_w - log_w.max(axis=1, keepdims=True))
-    return w.sum(axis=1) ** 2 / (w**2).sum(axis=1)
 
 
 def _systematic(log_w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
