@@ -1,12 +1,18 @@
 """float64 everywhere in the tests, as in every run that ends in a published number."""
 
+import os
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import pytest
 
+from massieu.cli import use_compilation_cache
 from massieu.principle import trainable
 
 jax.config.update("jax_enable_x64", True)
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache")
+use_compilation_cache()  # the same programs serve many tests, in both processes and in the next run of them
 
 
 @pytest.fixture
