@@ -8,7 +8,6 @@ lambda = t^3, t = 0 ... 1, starting from the ideal gas; t^3 spreads the rapid ch
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import jax
@@ -16,20 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import optimize
 
-from massieu.exact.annealed import (
-    Number,
-    annealed_importance_sampling,
-    bridge,
-    dwell,
-    log_mean_weight,
-    new_key,
-    plan_steps,
-    weighted_mean,
-)
+from massieu.exact.annealed import Number, annealed_importance_sampling
 from massieu.exact.enumeration import check_beta
+from massieu.exact.integration import combine, thermodynamic_integration
 from massieu.exact.moments import states
 from massieu.exact.thermodynamics import Thermodynamics
-from massieu.principle import Estimate
 
 Parameters = tuple[float, float]  # beta, kappa
 
@@ -58,12 +48,6 @@ def trap_action(x: jax.Array, t: Number, parameters: Parameters) -> jax.Array:
 def trap_energy(x: jax.Array, t: Number, parameters: Parameters) -> jax.Array:
     """H of walkers x (n, dim, W) at full coupling: (W,)."""
     return parameters[1] * jnp.sum(x**2, axis=(0, 1)) + repulsion(x)
-
-
-def trap_slope_and_energy(x: jax.Array, t: Number, parameters: Parameters) -> jax.Array:
-    """dH/dt = 3 t^2 sum 1/r and the full H of walkers x (n, dim, W): (2, W)."""
-    repelled = repulsion(x)
-    return jnp.stack([3 * t**2 * repelled, parameters[1] * jnp.sum(x**2, axis=(0, 1)) + repelled])
 
 
 def ideal_log_partition(n: int, dim: int, beta: float, kappa: float) -> float:
@@ -140,63 +124,23 @@ def trap_thermodynamic_integration(
     moves: int = 40,
     seed: int = 1,
 ) -> Thermodynamics:
-    """F = F_ideal + int_0^1 dt 3 t^2 <sum 1/r>_t on Gauss-Legendre nodes; E from the same chains at t = 1.
-
-    The chains are carried from node to node in `bridges` annealing stages and keep their annealing weights, so that
-    populations frozen into different arrangements at low temperature are averaged with the right shares.  Errors are
-    those of independent chains: each chain contributes one number to the whole integral.
-    """
+    """F = F_ideal + int_0^1 dt 3 t^2 <sum 1/r>_t on Gauss-Legendre nodes; E from the same chains at t = 1."""
     _check(n, dim, beta, kappa)
-    points, shares = np.polynomial.legendre.leggauss(nodes)
-    stops = np.concatenate([[0.0], 0.5 * (points + 1), [1.0]])
-    legs = [np.linspace(start, stop, bridges + 1) for start, stop in itertools.pairwise(stops)]
-    *slopes, last = _walk(legs, n, dim, (beta, kappa), chains, moves, seed)
-    integral, spread = 0.0, np.zeros(chains)
-    for share, (values, log_w) in zip(0.5 * shares, slopes, strict=True):
-        mean, influence = _influence(values, log_w)
-        integral, spread = integral + share * mean, spread + share * influence
-    lnZ = ideal_log_partition(n, dim, beta, kappa) - beta * integral
-    error = beta * float(np.sqrt(np.sum(spread**2)))
-    method = f"thermodynamic integration ({nodes} nodes, ESS {log_mean_weight(last[1])[1]:.0f} of {chains})"
-    return Thermodynamics.from_estimates(Estimate(lnZ, error), weighted_mean(*last), beta, method)
-
-
-def _walk(
-    legs: list[np.ndarray], n: int, dim: int, parameters: Parameters, chains: int, moves: int, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Anneal along each leg and dwell at its end: each chain's mean of dH/dt (H on the last leg) and log weight."""
-    width, leapfrog, stages, found = 1 / math.sqrt(2 * parameters[0] * parameters[1]), 5, len(legs[0]) - 1, []
-    with jax.enable_x64(True):
-        keys = jax.random.split(new_key(seed), 3 + 2 * len(legs))
-        ts = np.concatenate([legs[0], *(leg[1:] for leg in legs[1:])])
-        pilot = _ideal_gas(n, dim, *parameters, max(64, chains // 8), keys[-1])
-        steps = np.asarray(plan_steps(trap_action, parameters, pilot, ts, width, keys[-2], leapfrog))
-        x, log_w = _ideal_gas(n, dim, *parameters, chains, keys[-3]), jnp.zeros(chains)
-        for i, leg in enumerate(legs):
-            step = steps[i * stages : (i + 1) * stages]
-            x, log_w, _, _ = bridge(trap_action, parameters, x, log_w, leg, step, keys[2 * i], False, leapfrog)
-            x, (slope, energy) = dwell(
-                trap_action, trap_slope_and_energy, parameters, x, leg[-1], step[-1], keys[2 * i + 1], leapfrog, moves
-            )
-            found.append((np.asarray(slope if i < len(legs) - 1 else energy), np.asarray(log_w)))
-    return found
-
-
-def _influence(values: np.ndarray, log_weights: np.ndarray) -> tuple[float, np.ndarray]:
-    """Weighted mean over chains, and how far each chain (W,) pulls it; the error is the root of the summed squares."""
-    share = np.exp(log_weights - log_weights.max())
-    share /= share.sum()
-    mean = float(share @ values)
-    return mean, share * (values - mean)
-
-
-def combine(estimates: list[Estimate]) -> Estimate:
-    """Error-weighted mean; the error grows by sqrt(chi^2 / (k - 1)) where the estimates disagree."""
-    values = np.array([e.value for e in estimates])
-    weight = np.array([1 / e.error**2 for e in estimates])
-    mean = float(weight @ values / weight.sum())
-    chi2 = float(weight @ (values - mean) ** 2) / max(1, len(values) - 1)
-    return Estimate(mean, math.sqrt(max(1.0, chi2) / weight.sum()))
+    found = thermodynamic_integration(
+        trap_action,
+        lambda key, count: _ideal_gas(n, dim, beta, kappa, count, key),
+        ideal_log_partition(n, dim, beta, kappa),
+        (beta, kappa),
+        trap_energy,
+        chains,
+        nodes,
+        bridges,
+        moves,
+        seed,
+        width=1 / math.sqrt(2 * beta * kappa),
+    )
+    method = f"thermodynamic integration ({nodes} nodes, ESS {found.ess:.0f} of {chains})"
+    return Thermodynamics.from_estimates(found.lnZ, found.mean, beta, method)
 
 
 def trap_minima(

@@ -6,13 +6,16 @@ from massieu.systems.electron_gas import ElectronGas
 from massieu.systems.hopfield import Hopfield
 from massieu.systems.ising import Ising
 from massieu.systems.ising_dual import IsingDual
+from massieu.systems.lennard_jones import LennardJones
 from massieu.systems.phi4 import Phi4
 from massieu.systems.quantum import QuantumSystem
 from massieu.systems.sk import SK
+from massieu.systems.water import MonatomicWater
 
 System = ClassicalSystem | QuantumSystem
 SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem]] = {
-    system.name: system for system in (Ising, IsingDual, SK, Hopfield, CoulombTrap, Phi4, ElectronGas)
+    system.name: system
+    for system in (Ising, IsingDual, SK, Hopfield, CoulombTrap, Phi4, LennardJones, MonatomicWater, ElectronGas)
 }
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "Hopfield",
     "Ising",
     "IsingDual",
+    "LennardJones",
+    "MonatomicWater",
     "PairwiseSpins",
     "Phi4",
     "QuantumSystem",
