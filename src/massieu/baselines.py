@@ -4,6 +4,7 @@ ais         annealed importance sampling: independent walkers from a solvable st
 smc         sequential Monte Carlo: the same with resampling, several populations             ln Z, E
 hmc         Hamiltonian Monte Carlo chains at beta (continuous systems)                       E, observables
 metropolis  single-spin heat bath, or Gaussian moves of all coordinates, at beta              E, observables
+umbrella    chains in windows along the system's reaction coordinate, put together by WHAM    free-energy difference
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from massieu.exact.annealed import (
 )
 from massieu.exact.population import sequential_monte_carlo
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.exact.umbrella import umbrella_sampling
+from massieu.principle import Estimate
 from massieu.systems.base import ClassicalSystem, PairwiseSpins, Path
 
-METHODS = ("ais", "smc", "hmc", "metropolis")
+METHODS = ("ais", "smc", "hmc", "metropolis", "umbrella")
 LEAPFROG = 5
 SEGMENT = 5  # stages of annealing between looks at the weights
 POPULATIONS = 8
@@ -76,6 +79,9 @@ def baseline(system: ClassicalSystem, method: str, walkers: int = 1000, stages: 
         if method in ("ais", "smc"):
             values, details = _annealed(_annealing(system, stages, seed), method, walkers, stages, seed)
             return Baseline(method, values, {}, details, time.monotonic() - began)
+        if method == "umbrella":
+            observables, details = _umbrella(system, 4 * stages, seed)
+            return Baseline(method, None, observables, details, time.monotonic() - began)
         if isinstance(system, PairwiseSpins):
             if method == "hmc":
                 raise InputError(f"method = hmc: must be ais, smc or metropolis for {system.name}, discrete spins")
@@ -168,6 +174,24 @@ class _SpinAnnealing:
     @staticmethod
     def pick(s: np.ndarray, index: np.ndarray) -> np.ndarray:
         return s[:, index]
+
+
+# ---- windows along a coordinate
+
+
+def _umbrella(system: ClassicalSystem, moves: int, seed: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """Free-energy difference of the two states (unit of energy) and the profile along the coordinate."""
+    along, path, beta = system.coordinate(), system.path(), float(getattr(system, "beta", 1.0))
+
+    def start(key: Array, values: Array) -> Array:
+        return along.place(path.sample(key, len(values)), values)
+
+    found = umbrella_sampling(
+        path.action, along.of, start, along.low, along.high, along.split, moves=moves, width=path.width, seed=seed
+    )
+    difference = Estimate(found.difference.value / beta, found.difference.error / beta)
+    profile = {along.name: found.centres.tolist(), "F": (found.profile / beta).tolist()}
+    return {"delta_F": difference.as_dict(), "profile": profile}, {"acceptance": found.acceptance, "moves": moves}
 
 
 # ---- chains

@@ -34,13 +34,18 @@ def rows_of(results: list[tuple[int, Baseline]], trained: dict[str, Any] | None)
     for stages, found in results:
         values = found.values
         energy = found.observables.get("energy", {})
-        E = values.E if values is not None else Estimate(**energy)
-        note = ", ".join(f"{name} {value:.3g}" for name, value in found.details.items())
+        E = values.E if values is not None else Estimate(**energy) if energy else None
+        note = ", ".join([*_difference(found.observables), *(f"{k} {v:.3g}" for k, v in found.details.items())])
         known = {"F": values and values.F, "E": E, "lnZ": values and values.lnZ}
         rows.append({"method": found.method, "stages": stages, "seconds": found.seconds, **known, "note": note})
     if trained is not None:
         rows += _network_rows(trained["summary"], trained["metrics"])
     return rows
+
+
+def _difference(observables: dict[str, Any]) -> list[str]:
+    """The free-energy difference between two states, where the system has them."""
+    return [f"delta F {Estimate(**observables['delta_F'])}"] if "delta_F" in observables else []
 
 
 def _network_rows(summary: dict[str, Any], metrics: list[dict[str, float]]) -> list[Row]:
@@ -53,7 +58,8 @@ def _network_rows(summary: dict[str, Any], metrics: list[dict[str, float]]) -> l
 
     bound = {"lnZ": None, **known(summary, "F", "E")}
     exact = known(importance, "F", "E", "lnZ")
-    share = {"stages": int(metrics[-1]["step"]) + 1, "note": f"ESS {importance['ess']:.3f} of 1"}
+    note = ", ".join([*_difference(summary["observables"]), f"ESS {importance['ess']:.3f} of 1"])
+    share = {"stages": int(metrics[-1]["step"]) + 1, "note": note}
     return [
         {"method": "network, bound", "seconds": training + evaluation, **share, **bound},
         {"method": "network, reweighted", "seconds": training + evaluation, **share, **exact},

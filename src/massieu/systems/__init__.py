@@ -2,6 +2,7 @@
 
 from massieu.systems.base import Approximation, ClassicalSystem, PairwiseSpins, Reference
 from massieu.systems.coulomb_trap import CoulombTrap
+from massieu.systems.dimer import Dimer
 from massieu.systems.electron_gas import ElectronGas
 from massieu.systems.hopfield import Hopfield
 from massieu.systems.ising import Ising
@@ -15,7 +16,7 @@ from massieu.systems.water import MonatomicWater
 System = ClassicalSystem | QuantumSystem
 SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem]] = {
     system.name: system
-    for system in (Ising, IsingDual, SK, Hopfield, CoulombTrap, Phi4, LennardJones, MonatomicWater, ElectronGas)
+    for system in (Ising, IsingDual, SK, Hopfield, CoulombTrap, Phi4, LennardJones, MonatomicWater, Dimer, ElectronGas)
 }
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Approximation",
     "ClassicalSystem",
     "CoulombTrap",
+    "Dimer",
     "ElectronGas",
     "Hopfield",
     "Ising",

@@ -39,6 +39,20 @@ class Path(NamedTuple):
     width: float
 
 
+class Coordinate(NamedTuple):
+    """A reaction coordinate of walkers, of(x (*shape, W)) -> (W,), sampled between low and high; states part at split.
+
+    place(x, values) moves walkers so that their coordinate takes the values (W,).
+    """
+
+    name: str
+    of: Callable[[Array], Array]
+    place: Callable[[Array, Array], Array]
+    low: float
+    high: float
+    split: float
+
+
 class Reference(NamedTuple):
     """Independent values for the same parameters: the best one, and what simpler theories say."""
 
@@ -119,6 +133,10 @@ class ClassicalSystem(AbstractSystem):
     def path(self) -> Path:
         """A path for annealing, for systems of continuous variables."""
         raise InputError(f"system = {self.name}: must be one with a path from a solvable start")
+
+    def coordinate(self) -> Coordinate:
+        """The coordinate along which umbrella sampling divides the system."""
+        raise InputError(f"method = umbrella: must be another one for {self.name}, which has no reaction coordinate")
 
     def default_density(self, seed: int) -> Any:
         """The density that suits the system."""
