@@ -27,7 +27,7 @@ LAYERS = [
     {"figures", "figures_quantum", "figures_fit"},
     {"sweep"},
     {"report", "arguments"},
-    {"comparison"},
+    {"comparison", "bounds"},
     {"commands"},
     {"cli"},
 ]

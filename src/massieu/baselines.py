@@ -76,12 +76,7 @@ def baseline(system: ClassicalSystem, method: str, walkers: int = 1000, stages: 
         if method in ("ais", "smc"):
             values, details = _annealed(_annealing(system, stages, seed), method, walkers, stages, seed)
             return Baseline(method, values, {}, details, time.monotonic() - began)
-        if isinstance(system, PairwiseSpins):
-            if method == "hmc":
-                raise InputError(f"method = hmc: must be ais, smc or metropolis for {system.name}, discrete spins")
-            x, details = _spin_chains(system, 20 * stages, seed)
-        else:
-            x, details = _field_chains(system, method, 20 * stages, seed)
+        x, details = chains(system, method, stages, seed)
         observables = _averages(system, x)
     E = observables["energy"]
     details |= {"r_hat": E.pop("r_hat"), "autocorrelation_time": E.pop("autocorrelation_time")}
@@ -171,6 +166,15 @@ class _SpinAnnealing:
 
 
 # ---- chains
+
+
+def chains(system: ClassicalSystem, method: str, stages: int, seed: int) -> tuple[Array, dict[str, float]]:
+    """States (CHAINS, T, *shape) of chains of 20 x stages moves at the system's beta, T <= RECORDS, and details."""
+    if isinstance(system, PairwiseSpins):
+        if method == "hmc":
+            raise InputError(f"method = hmc: must be ais, smc or metropolis for {system.name}, discrete spins")
+        return _spin_chains(system, 20 * stages, seed)
+    return _field_chains(system, method, 20 * stages, seed)
 
 
 def _spin_chains(system: PairwiseSpins, sweeps: int, seed: int) -> tuple[Array, dict[str, float]]:

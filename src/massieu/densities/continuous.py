@@ -49,6 +49,18 @@ class ContinuousFlow(AbstractDistribution):
         """The point at t = 1 that starts at x."""
         return runge_kutta(lambda x, t: self.velocity(x, t, condition)[0], x, self.steps)
 
+    def latent(self, x: Array) -> Array:
+        """The point from which the flow and its base make x: independent of all parameters in law."""
+        return self.base.latent(self.backwards(x)[0])
+
+    def from_latent(self, z: Array) -> Array:
+        """The inverse of `latent`."""
+        return self.forwards(self.base.from_latent(z))
+
+    def latent_law(self) -> Any:
+        """What tells the law of latent points from others."""
+        return self.base.latent_law()
+
     def trajectory(self, x: Array, condition: Array | None = None) -> Array:
         """The points (1 + steps, *shape) at t = 0, 1/steps, .., 1 of the path that starts at x."""
 
@@ -112,11 +124,23 @@ class Scaled(AbstractDistribution):
         self.base, self.shape, self.cond_shape = base, base.shape, None
         self.log_scale = jnp.log(jnp.asarray(float(scale)))
 
+    def latent(self, x: Array) -> Array:
+        """z."""
+        return x * jnp.exp(-self.log_scale)
+
+    def from_latent(self, z: Array) -> Array:
+        """x."""
+        return z * jnp.exp(self.log_scale)
+
+    def latent_law(self) -> Any:
+        """The base."""
+        return self.base
+
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
-        return self.base._log_prob(x * jnp.exp(-self.log_scale)) - x.size * self.log_scale
+        return self.base._log_prob(self.latent(x)) - x.size * self.log_scale
 
     def _sample(self, key: Array, condition: Array | None = None) -> Array:
-        return self.base._sample(key).astype(self.log_scale.dtype) * jnp.exp(self.log_scale)
+        return self.from_latent(self.base._sample(key).astype(self.log_scale.dtype))
 
 
 def chebyshev(t: Array, count: int) -> Array:
