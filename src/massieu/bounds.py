@@ -26,13 +26,15 @@ from jax import Array
 from massieu import checkpoint, statistics
 from massieu.baselines import CHAINS, chains
 from massieu.choices import make_density, start_problem
+from massieu.densities import ContinuousFlow
 from massieu.errors import InputError, require
 from massieu.evaluation import CHUNK, refined
-from massieu.principle import Estimate, condition_of, draw
-from massieu.report import columns
+from massieu.principle import Estimate, condition_of, draw, trainable
 from massieu.run import Run
 from massieu.run_directory import identity, read_config
 from massieu.systems import ClassicalSystem, PairwiseSpins
+
+Map = Callable[[Array], Array]
 
 SEED = 2**21  # apart from the seeds of training and evaluation
 MIXED = 1.05  # R-hat above which chains of this length have not mixed
@@ -134,6 +136,8 @@ ROWS = {
 
 def table(found: dict[str, Any]) -> str:
     """The rows of bounds.json as text: ln Z, F and what to know of the samples."""
+    from massieu.report import columns
+
     shown = [["", "ln Z", f"F ({found['units']['energy']})"]]
     for name, text in ROWS.items():
         if found[name] is not None:
@@ -221,28 +225,33 @@ def _equilibrium(system: ClassicalSystem, beta: float, samples: int, stages: int
     return np.asarray(x)[:, ::every]
 
 
-def _mapped(function: Callable[[Array], Array], x: np.ndarray) -> np.ndarray:
+def _mapped(function: Map, x: np.ndarray) -> np.ndarray:
     """A number for every state of chains (C, T, *shape): (C, T)."""
     flat = x.reshape(-1, *x.shape[2:])
     found = jax.jit(lambda flat: jax.lax.map(function, flat, batch_size=CHUNK))(flat)
     return np.asarray(found).reshape(x.shape[:2])
 
 
-def _carried_work(here: Target, there: Target) -> Callable[[Array], Array]:
+def _carried_work(here: Target, there: Target) -> Map:
     """Work of one sample of `here` that the flows carry to `there`; ln|dy/dx| = ln q_here(x) - ln q_there(y)."""
     to_latent, from_latent = _maps(here.density)[0], _maps(there.density)[1]
     return lambda x: _work(*there, from_latent(to_latent(x))) - _work(*here, x)
 
 
-def _plain_work(here: Target, there: Target) -> Callable[[Array], Array]:
+def _plain_work(here: Target, there: Target) -> Map:
     return lambda x: there.beta * there.system.energy(x) - here.beta * here.system.energy(x)
 
 
-def _maps(density: Any) -> tuple[Callable[[Array], Array], Callable[[Array], Array], Any]:
+def _maps(density: Any) -> tuple[Map, Map, Any]:
     """x -> z and z -> x of a flow, and what tells the law of z from others; InputError for any other density."""
     if isinstance(density, AbstractTransformed) and density.cond_shape is None:
         plain = paramax.unwrap(density)
         return plain.bijection.inverse, plain.bijection.transform, plain.base_dist
+    if isinstance(density, ContinuousFlow) and density.cond_shape is None:
+        to_latent, from_latent, law = _maps(density.base)
+        return (lambda x: to_latent(density.backwards(x)[0])), (lambda z: density.forwards(from_latent(z))), law
     if hasattr(density, "latent_law"):
         return density.latent, density.from_latent, density.latent_law()
+    if not jax.tree.leaves(trainable(density)[0]):  # nothing to map: the law is fixed
+        return (lambda x: x), (lambda z: z), density
     raise InputError(f"density = {type(density).__name__}: must be a flow, with a map to its base and back")

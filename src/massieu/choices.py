@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from massieu import families
+from massieu import estimators, families
 from massieu.config import Config
 from massieu.errors import InputError, did_you_mean
 from massieu.evaluation import CHUNK, Evaluation, evaluate
@@ -65,6 +65,14 @@ def make_density(system: System, config: Config) -> Any:
     }
     density = makers["blanket" if kind == "auto" else kind]()
     return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
+
+
+def checked_density(system: System, density: Any, config: Config) -> Any:
+    """The user's density, or the one that the configuration names; InputError if its gradient is not for it."""
+    density = make_density(system, config) if density is None else density
+    if not isinstance(system, QuantumSystem):
+        estimators.check(config.gradient, density)
+    return density
 
 
 def start_problem(system: System, density: Any, beta: float, config: Config) -> Problem:

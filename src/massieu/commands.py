@@ -92,7 +92,9 @@ def bounds(arguments: list[str]) -> int:
 
     parser = Parser(prog="massieu bounds", description="bounds on ln Z from both sides, and Bennett's acceptance ratio")
     parser.add_argument("dir", metavar="DIR", help="run directory of a classical system; bounds.json is written there")
-    parser.add_argument("--samples", type=checked("samples", int), default=10000, help="of the density and of the chains")
+    parser.add_argument(
+        "--samples", type=checked("samples", int), default=10000, help="of the density and of the chains"
+    )
     parser.add_argument("--stages", type=checked("stages", int), default=500, help="chains make 20 times as many moves")
     parser.add_argument("--seed", type=checked("seed", int), default=0)
     parser.add_argument("--json", action="store_true", help="machine-readable output")

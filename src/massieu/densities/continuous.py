@@ -49,18 +49,6 @@ class ContinuousFlow(AbstractDistribution):
         """The point at t = 1 that starts at x."""
         return runge_kutta(lambda x, t: self.velocity(x, t, condition)[0], x, self.steps)
 
-    def latent(self, x: Array) -> Array:
-        """The point from which the flow and its base make x: independent of all parameters in law."""
-        return self.base.latent(self.backwards(x)[0])
-
-    def from_latent(self, z: Array) -> Array:
-        """The inverse of `latent`."""
-        return self.forwards(self.base.from_latent(z))
-
-    def latent_law(self) -> Any:
-        """What tells the law of latent points from others."""
-        return self.base.latent_law()
-
     def trajectory(self, x: Array, condition: Array | None = None) -> Array:
         """The points (1 + steps, *shape) at t = 0, 1/steps, .., 1 of the path that starts at x."""
 
