@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 LAYERS = [
     {"errors", "version", "principle", "geometry", "units", "linear_algebra"},
-    {"statistics", "exact", "optimize", "physics"},
+    {"statistics", "exact", "optimize", "physics", "estimators"},
     {"densities", "sampling", "config", "states"},
     {"observables"},
     {"systems"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"figures", "figures_quantum", "figures_fit"},
     {"sweep"},
     {"report", "arguments"},
-    {"comparison"},
+    {"comparison", "bounds"},
     {"commands"},
     {"cli"},
 ]

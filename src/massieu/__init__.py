@@ -1,6 +1,7 @@
 """massieu: the thermodynamics of interacting matter by minimising a variational free energy."""
 
-from massieu import densities, systems
+from massieu import densities, estimators, systems
+from massieu.bounds import Target, free_energy_difference, log_partition_bounds
 from massieu.errors import InputError, RunError
 from massieu.inverse import infer as inverse_ising
 from massieu.learning import fit
@@ -35,10 +36,14 @@ __all__ = [
     "QuantumSystem",
     "Run",
     "RunError",
+    "Target",
     "__version__",
     "densities",
+    "estimators",
     "fit",
+    "free_energy_difference",
     "inverse_ising",
+    "log_partition_bounds",
     "minimize",
     "systems",
 ]

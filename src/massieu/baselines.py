@@ -82,12 +82,7 @@ def baseline(system: ClassicalSystem, method: str, walkers: int = 1000, stages: 
         if method == "umbrella":
             observables, details = _umbrella(system, 4 * stages, seed)
             return Baseline(method, None, observables, details, time.monotonic() - began)
-        if isinstance(system, PairwiseSpins):
-            if method == "hmc":
-                raise InputError(f"method = hmc: must be ais, smc or metropolis for {system.name}, discrete spins")
-            x, details = _spin_chains(system, 20 * stages, seed)
-        else:
-            x, details = _field_chains(system, method, 20 * stages, seed)
+        x, details = chains(system, method, stages, seed)
         observables = _averages(system, x)
     E = observables["energy"]
     details |= {"r_hat": E.pop("r_hat"), "autocorrelation_time": E.pop("autocorrelation_time")}
@@ -195,6 +190,15 @@ def _umbrella(system: ClassicalSystem, moves: int, seed: int) -> tuple[dict[str,
 
 
 # ---- chains
+
+
+def chains(system: ClassicalSystem, method: str, stages: int, seed: int) -> tuple[Array, dict[str, float]]:
+    """States (CHAINS, T, *shape) of chains of 20 x stages moves at the system's beta, T <= RECORDS, and details."""
+    if isinstance(system, PairwiseSpins):
+        if method == "hmc":
+            raise InputError(f"method = hmc: must be ais, smc or metropolis for {system.name}, discrete spins")
+        return _spin_chains(system, 20 * stages, seed)
+    return _field_chains(system, method, 20 * stages, seed)
 
 
 def _spin_chains(system: PairwiseSpins, sweeps: int, seed: int) -> tuple[Array, dict[str, float]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from massieu import families
+from massieu import estimators, families
 from massieu.config import Config
 from massieu.errors import InputError, did_you_mean
 from massieu.evaluation import CHUNK, Evaluation, evaluate
@@ -52,16 +52,27 @@ def make_density(system: System, config: Config) -> Any:
         raise InputError(f"density = pixelcnn: must be another density for {system.name}, which is not a lattice")
     if "depth" in sizes and kind in ("auto", "blanket", "rnn"):
         raise InputError(f"depth = {config.depth}: must be left out for the density {kind}, which has one layer")
+    if kind == "product" and sizes:
+        raise InputError(f"density = product: must be without {' and '.join(sizes)}, it has no network")
     n, width = system.size, config.width or 32
     makers: dict[str, Callable[[], Any]] = {
         "blanket": lambda: densities.BlanketMADE(system.couplings, system.field, width=width, seed=config.seed),
         "pixelcnn": lambda: densities.PixelCNN(lattice, key=key, **sizes),
         "rnn": lambda: densities.RNN(n, key=key, width=width),
         "made": lambda: densities.MADE(n, key=key, **sizes),
+        "product": lambda: densities.ProductSpins(n, key=key),
         "transformer": lambda: densities.CausalTransformer(n, key=key, **sizes),
     }
     density = makers["blanket" if kind == "auto" else kind]()
     return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
+
+
+def checked_density(system: System, density: Any, config: Config) -> Any:
+    """The user's density, or the one that the configuration names; InputError if its gradient is not for it."""
+    density = make_density(system, config) if density is None else density
+    if not isinstance(system, QuantumSystem):
+        estimators.check(config.gradient, density)
+    return density
 
 
 def start_problem(system: System, density: Any, beta: float, config: Config) -> Problem:

@@ -1,4 +1,4 @@
-"""The command line: list, run, resume, evaluate, sweep, reference, baseline, report.
+"""The command line: list, run, resume, evaluate, sweep, reference, baseline, bounds, report.
 
 Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 bad input, one line, nothing written.
 """
@@ -30,6 +30,7 @@ COMMANDS = {
     "fit": "a density from data, by maximum likelihood",
     "inverse-ising": "couplings from configurations of spins",
     "baseline": "Markov chains and annealing, which the networks must beat",
+    "bounds": "ln Z of a run from both sides",
     "report": "figures and report.html of a run",
 }
 
@@ -79,6 +80,7 @@ def _dispatch(arguments: list[str]) -> int:
         "baseline": commands.baseline,
         "inverse-ising": commands.inverse_ising,
         "fit": commands.fit,
+        "bounds": commands.bounds,
         "report": commands.report,
     }
     return table[name](rest)

@@ -1,4 +1,4 @@
-"""The commands that train no run: list, reference, baseline, inverse-ising, fit, report."""
+"""The commands that train no run: list, reference, baseline, bounds, inverse-ising, fit, report."""
 
 from __future__ import annotations
 
@@ -83,6 +83,24 @@ def baseline(arguments: list[str]) -> int:
     if values["out"]:
         comparison.figure(rows, trained, reference, kind.units["energy"]).savefig(values["out"], dpi=130)
         print(f"figure: {values['out']}")
+    return 0
+
+
+def bounds(arguments: list[str]) -> int:
+    """ln Z from both sides, from a run and from chains of its system."""
+    from massieu.bounds import bounds_of_folder, table
+
+    parser = Parser(prog="massieu bounds", description="bounds on ln Z from both sides, and Bennett's acceptance ratio")
+    parser.add_argument("dir", metavar="DIR", help="run directory of a classical system; bounds.json is written there")
+    parser.add_argument(
+        "--samples", type=checked("samples", int), default=10000, help="of the density and of the chains"
+    )
+    parser.add_argument("--stages", type=checked("stages", int), default=500, help="chains make 20 times as many moves")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = parser.parse(arguments)
+    found = bounds_of_folder(Path(values.dir), values.samples, values.stages, values.seed)
+    print(json.dumps(found, indent=2) if values.json else table(found))
     return 0
 
 

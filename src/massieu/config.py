@@ -6,9 +6,10 @@ import dataclasses
 import math
 from typing import Any
 
+from massieu import estimators
 from massieu.errors import at_least, one_of, positive, require
 
-DENSITIES = ("auto", "blanket", "made", "transformer", "pixelcnn", "rnn")
+DENSITIES = ("auto", "blanket", "made", "transformer", "pixelcnn", "rnn", "product")
 
 
 def option(default: Any, text: str, only: str | None = None) -> Any:
@@ -27,7 +28,11 @@ class Config:
     width: int | None = option(None, "width of the density's layers (default: its own)")
     depth: int | None = option(None, "number of layers (default: the density's own)")
     symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly", only="classical")
-    gradient: str = option("score", "score, pathwise (path derivative only) or pathwise-total", only="classical")
+    gradient: str = option(
+        "score",
+        "score, pathwise (path derivative only), pathwise-total, measure, or a combination such as score+pathwise",
+        only="classical",
+    )
     optimiser: str = option("auto", "auto, natural or adam")
     learning_rate: float | None = option(
         None, "peak learning rate (default: 0.05 natural, 0.003 adam; quantum natural: factor, 1)"
@@ -79,7 +84,11 @@ class Config:
         require(self.seed < 2**62, "seed", self.seed, "less than 2^62")
         require(self.batch % 4 == 0, "batch", self.batch, "a multiple of 4")
         one_of("density", self.density, DENSITIES)
-        one_of("gradient", self.gradient, ("score", "pathwise", "pathwise-total"))
+        terms = estimators.parse(self.gradient)
+        if len(terms) > 1 and terms[0][0] is None:
+            smallest = 8 * estimators.PARTS
+            allowed = f"a multiple of {smallest} for gradient = {self.gradient} without weights"
+            require(self.batch % smallest == 0, "batch", self.batch, allowed)
         one_of("optimiser", self.optimiser, ("auto", "natural", "adam"))
         one_of("method", self.method, ("auto", "sr", "minsr", "spring"))
         one_of("sampler", self.sampler, ("direct", "mala", "metropolis"))

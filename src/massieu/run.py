@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from massieu import checkpoint
-from massieu.choices import configure, final_evaluation, make_density, start_problem
+from massieu.choices import checked_density, configure, final_evaluation, make_density, start_problem
 from massieu.config import Config
 from massieu.errors import InputError, RunError, positive, require
 from massieu.evaluation import Evaluation
@@ -147,7 +147,7 @@ def minimize(
     if warm is not None and not (warm / "checkpoints").is_dir():
         raise InputError(f"start_from = {warm}: must be a run directory with checkpoints")
     with jax.enable_x64(True):
-        density = make_density(system, config) if density is None else density
+        density = checked_density(system, density, config)
         folder = None if out is None else prepare(Path(out), system, beta, config)
         return _train_and_evaluate(system, density, beta, config, folder, progress or Silent(), start_from=warm)
 

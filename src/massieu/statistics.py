@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from massieu.principle import Estimate
 
@@ -104,6 +106,41 @@ def log_mean_weight(log_weights: np.ndarray) -> Estimate:
     w = np.exp(log_weights - top)
     relative = mean(w / w.mean(), unit=1.0)
     return Estimate(top + math.log(w.mean()), relative.error)
+
+
+def bar(forward: np.ndarray, reverse: np.ndarray) -> Estimate:
+    """-ln(Z_B/Z_A) = beta_B F_B - beta_A F_A by Bennett's acceptance ratio (J. Comput. Phys. 22, 245 (1976)).
+
+    forward: work ln a(x) - ln b(x) of samples of A, with a and b the weights whose integrals are Z_A and Z_B; reverse:
+    ln b(x) - ln a(x) of samples of B.  Each is (M,), independent, or (C, T), Markov chains, which count by their
+    effective number.  With a map y(x) from A to B, ln b(y) + ln|dy/dx| stands for ln b (Jarzynski, Phys. Rev. E 65,
+    046122 (2002)).  The error is that of Shirts, Bair, Hooker and Pande, Phys. Rev. Lett. 91, 140601 (2003), with
+    blocking for chains; it is too small where the two sets of samples hardly overlap.
+    """
+    forward, reverse = np.asarray(forward, float), np.asarray(reverse, float)
+    offset = math.log(_effective_number(forward) / _effective_number(reverse))
+
+    def halves(difference: float) -> tuple[np.ndarray, np.ndarray]:
+        return expit(difference - offset - forward), expit(offset - difference - reverse)
+
+    def imbalance(difference: float) -> float:
+        a, b = halves(difference)
+        return math.exp(min(0.0, offset)) * float(a.mean()) - math.exp(min(0.0, -offset)) * float(b.mean())
+
+    margin = 2 * abs(offset) + 1
+    low = min(forward.min(), -reverse.max()) - margin
+    high = max(forward.max(), -reverse.min()) + margin
+    root = float(brentq(imbalance, low, high, xtol=1e-12, rtol=1e-14))
+    relative = [estimate.error / estimate.value for estimate in map(_mean_of, halves(root))]
+    return Estimate(root, math.hypot(*relative))
+
+
+def _mean_of(values: np.ndarray) -> Estimate:
+    return blocking(values) if values.ndim == 2 else mean(values)
+
+
+def _effective_number(work: np.ndarray) -> float:
+    return work.size / (autocorrelation_time(work) if work.ndim == 2 else 1.0)
 
 
 def reweighted_mean(values: np.ndarray, log_weights: np.ndarray) -> Estimate:

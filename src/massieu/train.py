@@ -12,17 +12,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from massieu import families, optimize
+from massieu import estimators, families, optimize
 from massieu.config import Config
-from massieu.principle import (
-    Energy,
-    Samples,
-    draw,
-    pathwise_gradient,
-    score_function_gradient,
-    scores,
-    trainable,
-)
+from massieu.principle import Samples, scores, trainable
 from massieu.systems.base import ClassicalSystem
 
 GROUPS = 4  # sub-batches a step: they bound memory and show the variance of the gradient
@@ -118,22 +110,13 @@ def _group(params, static, system, config, family, for_fisher, beta, key, place)
     if family is not None:
         value = family.draw(jax.random.fold_in(key, 1), place, GROUPS)
         (energy, beta), own = family.target(system, beta, value), family.at(params, value)
-    samples, gradient = _sampled_gradient(own, static, energy, config, beta, key)
+    estimate = estimators.estimator(config.gradient, config.clip_force)
+    samples, gradient = estimate(own, static, energy, key, config.batch // GROUPS, beta)
     gradient = jax.tree.map(lambda g: beta * g, gradient)
     of_fisher = scores(own, static, samples.x[:for_fisher], beta) if for_fisher else ()
     if family is not None:
         gradient, of_fisher = (family.spread(tree, value) for tree in (gradient, of_fisher))
     return samples, jnp.asarray(beta, float), gradient, of_fisher
-
-
-def _sampled_gradient(params: Any, static: Any, energy: Energy, config: Config, beta: Array, key: Array):
-    """Samples and gradient of F of one sub-batch."""
-    size = config.batch // GROUPS
-    if config.gradient == "score":
-        samples = draw(eqx.combine(params, static), energy, key, size, beta)
-        return samples, score_function_gradient(params, static, samples, beta)
-    path_only = config.gradient == "pathwise"
-    return pathwise_gradient(params, static, energy, key, size, beta, path_only, config.clip_force)
 
 
 def _metrics(samples: Samples, beta: Array, gradients: Any) -> dict[str, Array]:

@@ -27,6 +27,7 @@ def _all():
         "transformer": densities.CausalTransformer(N, width=8, heads=2, key=key),
         "pixelcnn": densities.PixelCNN(LATTICE, width=4, reach=2, key=key),
         "rnn": densities.RNN(N, width=6, key=key),
+        "product": densities.ProductSpins(N, key=key),
         "blanket_lattice": densities.BlanketMADE(lattice_couplings(LATTICE), width=4),
         "blanket_glass_field": densities.BlanketMADE(GLASS, np.linspace(-1, 1, N), width=4),
         "z2": densities.Symmetrised(made, *densities.spin_flip(N)),
@@ -40,6 +41,7 @@ NAMES = [
     "transformer",
     "pixelcnn",
     "rnn",
+    "product",
     "blanket_lattice",
     "blanket_glass_field",
     "z2",
@@ -90,7 +92,7 @@ def test_sample_frequencies_follow_the_density(density):
 
 def test_conditionals_see_earlier_spins_only(density):
     if not isinstance(density, AbstractAutoregressive):
-        pytest.skip("a mixture has no conditionals")
+        pytest.skip("a mixture and a product have no conditionals")
     jacobian = jax.jacobian(lambda s: density.logits(s, _condition(density)))(STATES[123])
     assert float(jnp.abs(jnp.triu(jacobian)).max()) == 0.0
 

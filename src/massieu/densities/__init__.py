@@ -8,6 +8,7 @@ from massieu.densities.lattice import GaussianField, LatticeFlow
 from massieu.densities.made import MADE
 from massieu.densities.neural_ode import Diffusion, MongeAmpereFlow, NeuralODE
 from massieu.densities.pixelcnn import PixelCNN
+from massieu.densities.product import ProductSpins
 from massieu.densities.recurrent import RNN
 from massieu.densities.symmetric import Symmetrised, spin_flip, square_lattice
 from massieu.densities.transformer import CausalTransformer
@@ -28,6 +29,7 @@ __all__ = [
     "MongeAmpereFlow",
     "NeuralODE",
     "PixelCNN",
+    "ProductSpins",
     "Symmetrised",
     "spin_flip",
     "square_lattice",

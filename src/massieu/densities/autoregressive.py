@@ -9,7 +9,7 @@ is normalised to machine precision.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -23,6 +23,8 @@ Cache = Any
 
 class AbstractAutoregressive(AbstractDistribution):
     """Spins visited in a fixed `order`; rank k is the k-th spin visited, at site ``order[k]``."""
+
+    discrete: ClassVar[bool] = True
 
     shape: eqx.AbstractVar[tuple[int, ...]]
     cond_shape: eqx.AbstractVar[tuple[int, ...] | None]

@@ -112,11 +112,23 @@ class Scaled(AbstractDistribution):
         self.base, self.shape, self.cond_shape = base, base.shape, None
         self.log_scale = jnp.log(jnp.asarray(float(scale)))
 
+    def latent(self, x: Array) -> Array:
+        """z."""
+        return x * jnp.exp(-self.log_scale)
+
+    def from_latent(self, z: Array) -> Array:
+        """x."""
+        return z * jnp.exp(self.log_scale)
+
+    def latent_law(self) -> Any:
+        """The base."""
+        return self.base
+
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
-        return self.base._log_prob(x * jnp.exp(-self.log_scale)) - x.size * self.log_scale
+        return self.base._log_prob(self.latent(x)) - x.size * self.log_scale
 
     def _sample(self, key: Array, condition: Array | None = None) -> Array:
-        return self.base._sample(key).astype(self.log_scale.dtype) * jnp.exp(self.log_scale)
+        return self.from_latent(self.base._sample(key).astype(self.log_scale.dtype))
 
 
 def chebyshev(t: Array, count: int) -> Array:

@@ -41,12 +41,24 @@ class GaussianField(AbstractDistribution):
     def _amplified(self, x: Array, sign: int) -> Array:
         return convolved(jnp.exp(sign * self.log_amplitude)[self.orbit], x)
 
+    def latent(self, x: Array) -> Array:
+        """z."""
+        return self._amplified(x, -1)
+
+    def from_latent(self, z: Array) -> Array:
+        """phi."""
+        return self._amplified(z, 1)
+
+    def latent_law(self) -> tuple[int, ...]:
+        """White noise of this shape."""
+        return self.shape
+
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
-        z = self._amplified(x, -1)
+        z = self.latent(x)
         return -0.5 * jnp.sum(z**2) - 0.5 * z.size * np.log(2 * np.pi) - jnp.sum(self.log_amplitude[self.orbit])
 
     def _sample(self, key: Array, condition: Array | None = None) -> Array:
-        return self._amplified(jax.random.normal(key, self.shape, self.log_amplitude.dtype), 1)
+        return self.from_latent(jax.random.normal(key, self.shape, self.log_amplitude.dtype))
 
 
 def convolved(spectrum: Array, x: Array) -> Array:

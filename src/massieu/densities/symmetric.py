@@ -31,6 +31,11 @@ class Symmetrised(AbstractDistribution):
         self.signs = np.ones(len(self.permutations)) if signs is None else np.asarray(signs, float)
         _require_group(self.permutations, self.signs)
 
+    @property
+    def discrete(self) -> bool:
+        """Whether x is discrete, as in the base."""
+        return getattr(self.base, "discrete", False)
+
     def _images(self, x: Array) -> Array:
         return jnp.asarray(self.signs[:, None], x.dtype) * x[self.permutations]
 
