@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# one thread for each of pytest's processes: they would only get into each other's way
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+
 import equinox as eqx
 import jax
 import pytest

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from massieu.systems import SYSTEMS
+
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 LAYERS = [
     {"errors", "version", "principle", "geometry", "units", "linear_algebra"},
@@ -70,3 +72,11 @@ def test_functions_stay_short(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno <= 60, f"{path}: {node.name}"
+
+
+@pytest.mark.parametrize("name", sorted(SYSTEMS))
+def test_every_system_has_a_page(name):
+    """With a command that runs it."""
+    docs = PACKAGE.parents[1] / "docs"
+    page = docs / ("electron_gas.md" if name == "electron-gas" else f"systems/{name}.md")
+    assert f"massieu run {name}" in page.read_text()

@@ -46,10 +46,9 @@ def test_free_energy_is_an_upper_bound_within_half_a_percent(n, dim, rs, theta, 
     )
 
 
-@pytest.mark.parametrize(("n", "dim"), [(3, 2), (2, 3)])
-def test_ground_state_of_an_open_shell_mixes_its_determinants(n, dim):
-    row = _exact(n, dim, 5.0, 0.0, 0.0)
-    run = ms.minimize(ms.ElectronGas(n=n, dim=dim, rs=5.0, theta=0.0), steps=50, batch=256, samples=6000, remix=25)
+def test_ground_state_of_an_open_shell_mixes_its_determinants():
+    row = _exact(3, 2, 5.0, 0.0, 0.0)
+    run = ms.minimize(ms.ElectronGas(n=3, dim=2, rs=5.0, theta=0.0), steps=50, batch=256, samples=6000, remix=25)
     assert run.E.value > row["E"] - abs(row["change"]) - 4 * run.E.error
     assert run.E.value < row["E"] + 0.005 * abs(row["E"]) + 2 * run.E.error
 

@@ -1,7 +1,10 @@
 """Densities p with direct samples and a tractable ln p: flowjax's AbstractDistribution, so flowjax's own serve too."""
 
 from massieu.densities.blanket import BlanketMADE
+from massieu.densities.boxed import BoxedDimer
+from massieu.densities.central import CentralFlow
 from massieu.densities.continuous import ContinuousFlow
+from massieu.densities.crystal import CrystalFlow, HarmonicCrystal
 from massieu.densities.ensembles import Gaussian, Ginibre, Hermite
 from massieu.densities.equivariant import EquivariantFlow
 from massieu.densities.lattice import GaussianField, LatticeFlow
@@ -17,13 +20,17 @@ __all__ = [
     "MADE",
     "RNN",
     "BlanketMADE",
+    "BoxedDimer",
     "CausalTransformer",
+    "CentralFlow",
     "ContinuousFlow",
+    "CrystalFlow",
     "Diffusion",
     "EquivariantFlow",
     "Gaussian",
     "GaussianField",
     "Ginibre",
+    "HarmonicCrystal",
     "Hermite",
     "LatticeFlow",
     "MongeAmpereFlow",

@@ -47,7 +47,7 @@ class CentralFlow(ContinuousFlow):
         box: float,
         basis: int = 14,
         harmonics: int = 4,
-        steps: int = 8,
+        steps: int = 16,
     ):
         self.base, self.shape, self.cond_shape, self.steps = base, base.shape, None, steps
         self.centres, self.spacing = np.linspace(0.0, reach, basis), reach / (basis - 1)

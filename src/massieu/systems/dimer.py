@@ -37,7 +37,7 @@ class Dimer(ClassicalSystem):
     source: ClassVar[str] = "annealed importance sampling; umbrella sampling (massieu baseline dimer --method umbrella)"
     linear: ClassVar[tuple[str, ...]] = ("slope",)
 
-    solvent: int = parameter(6, "particles of solvent")
+    solvent: int = parameter(2, "particles of solvent")
     beta: float = parameter(1.0, "inverse temperature")
     slope: float = parameter(-0.5, "slope of the bond's potential: below 0 it favours the open state")
     box: float = parameter(2.0, "half the side of the box")
@@ -130,8 +130,9 @@ class Dimer(ClassicalSystem):
     def training_defaults(self) -> dict[str, Any]:
         return {
             "gradient": "pathwise",
-            "anneal": 0.0,
-            "steps": 200,
+            "anneal": 0.7,  # hot particles overlap freely: the repulsion comes in little by little
+            "beta_start": 0.02 * self.beta,
+            "steps": 150,
             "batch": 256,
             "learning_rate": 0.05,
             "samples": 20000,
