@@ -265,11 +265,14 @@ def test_every_named_density_runs_two_steps(density, tmp_path):
     assert _summary(tmp_path / "r")["status"] == "finished"
 
 
-@pytest.mark.parametrize("system", ["sk", "hopfield", "coulomb-trap"])
+PRESETS = {"sk": ["--n", "8"], "hopfield": ["--n", "8"], "coulomb-trap": ["--n", "4"], "phi4": ["--l", "2"],
+           "ising-dual": ["--l", "2"], "mw": [], "lj": [], "dimer": ["--solvent", "1"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("system", PRESETS)
 def test_every_preset_runs_two_steps(system, tmp_path):
-    size = "4" if system == "coulomb-trap" else "8"
-    options = ["--n", size, "--steps", "2", "--batch", "16", "--samples", "1000", "--reference", "false"]
-    assert main(["run", system, *options, "--out", str(tmp_path / "r")]) == 0
+    options = ["--steps", "2", "--batch", "16", "--samples", "1000", "--reference", "false"]
+    assert main(["run", system, *PRESETS[system], *options, "--out", str(tmp_path / "r")]) == 0
     assert _summary(tmp_path / "r")["reference"] is None
 
 

@@ -39,10 +39,10 @@ def test_energy_of_lennard_jones_is_the_sum_over_all_images():
     np.testing.assert_allclose(system.energy(jnp.asarray(x)), total, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("ice", "density"), [("cubic", 0.04), ("hexagonal", 0.0336)])
-def test_energy_of_water_is_the_sum_over_pairs_and_triplets(ice, density):
+@pytest.mark.parametrize(("ice", "rho"), [("cubic", 0.04), ("hexagonal", 0.0336)])
+def test_energy_of_water_is_the_sum_over_pairs_and_triplets(ice, rho):
     """Stillinger and Weber's form with the parameters of Molinero and Moore, in sigma."""
-    system = MonatomicWater(ice=ice, density=density)
+    system = MonatomicWater(ice=ice, rho=rho)
     x = _disturbed(system)
     everywhere, _ = _images(system, x)
     total = 0.0
@@ -153,8 +153,8 @@ def test_cold_crystal_is_harmonic():
     ("bad", "name"),
     [
         (lambda: LennardJones(n=30), "n"),
-        (lambda: LennardJones(density=-1.0), "density"),
-        (lambda: LennardJones(density=0.5).harmonic(), "density"),
+        (lambda: LennardJones(rho=-1.0), "rho"),
+        (lambda: LennardJones(rho=0.5).harmonic(), "rho"),
         (lambda: MonatomicWater(n=9), "n"),
         (lambda: MonatomicWater(ice="soft"), "ice"),
         (lambda: MonatomicWater(temperature=0.0), "temperature"),

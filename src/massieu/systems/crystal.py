@@ -75,9 +75,7 @@ class Crystal(ClassicalSystem):
         try:
             return vibrations(lambda x: self.beta * self.energy(x), self.lattice.sites)
         except ValueError as error:
-            raise InputError(
-                f"density = {self.size / np.prod(self.lattice.box):.4g}: must be another, {error}"
-            ) from None
+            raise InputError(f"rho = {self.size / np.prod(self.lattice.box):.4g}: must be another, {error}") from None
 
     def default_density(self, seed: int) -> CrystalFlow:
         return CrystalFlow(HarmonicCrystal(self.lattice, self.harmonic()))

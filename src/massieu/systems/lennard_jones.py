@@ -25,17 +25,17 @@ class LennardJones(Crystal):
     cutoff: ClassVar[float] = 2.7
 
     n: int = parameter(32, "number of atoms, 4 k^3: 32, 108, 256 ..")
-    density: float = parameter(1.28, "number density (1/sigma^3)")
+    rho: float = parameter(1.28, "number density (1/sigma^3)")
     beta: float = parameter(0.5, "inverse temperature (1/epsilon)")
 
     def __post_init__(self) -> None:
         temperature(self.beta)
-        positive("density", self.density)
+        positive("rho", self.rho)
         repeats = round((self.n / 4) ** (1 / 3))
         require(
             self.n == 4 * repeats**3 and 2 <= repeats <= 5, "n", self.n, "4 k^3 with k = 2 to 5: 32, 108, 256 or 500"
         )
-        self.lattice = lattice("fcc", repeats, self.density)
+        self.lattice = lattice("fcc", repeats, self.rho)
         super().__post_init__()
 
     def energy(self, x: Array) -> Array:

@@ -38,17 +38,17 @@ class MonatomicWater(Crystal):
     n: int = parameter(8, "number of molecules, 8 k^3: 8, 64, 216 ..")
     ice: str = parameter("cubic", "cubic or hexagonal")
     temperature: float = parameter(200.0, "temperature (K)")
-    density: float = parameter(0.033567184, "number density (1/angstrom^3)")
+    rho: float = parameter(0.033567184, "number density (1/angstrom^3)")
     beta: float = derived()
 
     def __post_init__(self) -> None:
         positive("temperature", self.temperature)
-        positive("density", self.density)
+        positive("rho", self.rho)
         one_of("ice", self.ice, LATTICES)
         repeats = round((self.n / 8) ** (1 / 3))
         require(self.n == 8 * repeats**3 and 1 <= repeats <= 4, "n", self.n, "8 k^3 with k = 1 to 4: 8, 64, 216 or 512")
         self.beta = 1 / (BOLTZMANN * self.temperature)
-        self.lattice = lattice(LATTICES[self.ice], repeats, self.density * SIGMA**3)
+        self.lattice = lattice(LATTICES[self.ice], repeats, self.rho * SIGMA**3)
         super().__post_init__()
 
     def energy(self, x: Array) -> Array:
