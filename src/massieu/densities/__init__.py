@@ -10,7 +10,7 @@ from massieu.densities.neural_ode import Diffusion, MongeAmpereFlow, NeuralODE
 from massieu.densities.neural_rg import NeuralRG
 from massieu.densities.pixelcnn import PixelCNN
 from massieu.densities.recurrent import RNN
-from massieu.densities.symmetric import Symmetrised, spin_flip, square_lattice
+from massieu.densities.symmetric import Symmetrised, Translated, spin_flip, square_lattice
 from massieu.densities.transformer import CausalTransformer
 from massieu.densities.vectors import OnLattice, coupled_field, coupling, torus_symmetries
 
@@ -33,6 +33,7 @@ __all__ = [
     "OnLattice",
     "PixelCNN",
     "Symmetrised",
+    "Translated",
     "coupled_field",
     "coupling",
     "spin_flip",

@@ -72,15 +72,16 @@ class BlockBijector(eqx.Module):
     """
 
     rotation: np.ndarray  # (m, m), orthogonal
+    last: np.ndarray  # (m, m), orthogonal: undoes the rotation where the outcome is to lie on the sites again
     lower: Array  # (m (m-1)/2,), L below its diagonal of ones
     upper: Array  # the same, U above
     log_diagonal: Array  # (m,)
     couplings: list[tuple[OddCoupling, OddCoupling]]
 
-    def __init__(self, rotation: np.ndarray, *, width: int, pairs: int, key: Array):
+    def __init__(self, rotation: np.ndarray, *, back: bool, width: int, pairs: int, key: Array):
         m = len(rotation)
         half = (m + 1) // 2
-        self.rotation, self.log_diagonal = rotation, jnp.zeros(m)
+        self.rotation, self.last, self.log_diagonal = rotation, rotation.T if back else np.eye(m), jnp.zeros(m)
         self.lower, self.upper = jnp.zeros(m * (m - 1) // 2), jnp.zeros(m * (m - 1) // 2)
         self.couplings = []
         for one in jax.random.split(key, pairs):
@@ -102,13 +103,14 @@ class BlockBijector(eqx.Module):
             two, second = of_second.to_latent(two, one)
             one, first = of_first.to_latent(one, two)
             total = total + first + second
-        return jnp.concatenate([one, two]), total
+        return self.last.astype(x.dtype) @ jnp.concatenate([one, two]), total
 
     def to_field(self, z: Array) -> Moved:
         """The inverse of `to_latent`."""
         total = -z.shape[1] * jnp.sum(self.log_diagonal)
         half = self._half
-        one, two = z[:half], z[half:]
+        y = self.last.T.astype(z.dtype) @ z
+        one, two = y[:half], y[half:]
         for of_second, of_first in self.couplings[::-1]:
             one, first = of_first.to_field(one, two)
             two, second = of_second.to_field(two, one)

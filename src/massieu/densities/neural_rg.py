@@ -12,6 +12,8 @@ ansatz (Vidal 2007).
 
 from __future__ import annotations
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -21,49 +23,42 @@ from jax import Array
 
 from massieu.densities.block_bijector import BlockBijector
 from massieu.densities.lattice import convolved
+from massieu.densities.symmetric import Translated
 from massieu.errors import at_least, require
 from massieu.geometry import lattice_orbits
 
+SHIFTS = 16  # translations of the evaluation
 LARGEST_TOP = 36  # variables of the last lattice, which one bijection takes as a whole
-
-
-class Smear(eqx.Module):
-    """A linear map that is diagonal in momentum space, one log amplitude for each orbit of momenta."""
-
-    orbit: np.ndarray  # (*sides)
-    log_amplitude: Array  # (orbits,), of latent -> field
-
-    def __init__(self, spectrum: np.ndarray):
-        self.orbit = lattice_orbits(spectrum.shape)
-        counts = np.bincount(self.orbit.ravel())
-        self.log_amplitude = jnp.asarray(np.bincount(self.orbit.ravel(), np.log(spectrum).ravel()) / counts)
-
-    def __call__(self, x: Array, sign: int) -> tuple[Array, Array]:
-        """Latent -> field for sign = 1, field -> latent for -1, with ln |det|."""
-        members = np.eye(len(self.log_amplitude), dtype=x.dtype)[:, self.orbit]  # a product: gathers are slow backwards
-        by_momentum = jnp.tensordot(sign * self.log_amplitude, members, 1)
-        return convolved(jnp.exp(by_momentum), x), jnp.sum(by_momentum)
 
 
 class Scale(eqx.Module):
     """What leads from the field of one scale to its latent variables and to the field of the next one.
 
-    A linear map over the whole lattice, then bijections on shifted and unshifted blocks in turn, the last one of which
-    is the decimator: every array of `layers` has a leading axis for them.
+    Each layer is a linear map over the whole lattice, diagonal in momentum space, and a bijection of blocks, shifted
+    and unshifted ones in turn; the last is the decimator.  Every array but `orbit` has a leading axis for the layers.
     """
 
-    smear: Smear | None
-    layers: BlockBijector
+    orbit: np.ndarray  # (*sides): class of every momentum
+    log_amplitude: Array | None  # (layers, orbits), of latent -> field
+    blocks: BlockBijector
+
+    def smeared(self, log_amplitude: Array | None, x: Array, sign: int) -> tuple[Array, Array]:
+        """Latent -> field for sign = 1, field -> latent for -1, by one layer's amplitudes, with ln |det|."""
+        if log_amplitude is None:
+            return x, jnp.zeros((), x.dtype)
+        members = np.eye(len(log_amplitude), dtype=x.dtype)[:, self.orbit]  # a product: gathers are slow backwards
+        by_momentum = jnp.tensordot(sign * log_amplitude, members, 1)
+        return convolved(jnp.exp(by_momentum), x), jnp.sum(by_momentum)
 
 
 class NeuralRG(AbstractDistribution):
-    """A density of a periodic field of shape `sides`, odd maps throughout: p(-x) = p(x).
+    """A density of a periodic field of shape `sides`, by odd maps throughout: p(-x) = p(x).
 
     block: sides of a block; depth: pairs of layers at each scale; pairs: couplings in each bijection, of `width` tanh
-    units each; smear: whether each scale begins with a linear map of the whole lattice, diagonal in momentum space;
+    units each; smear: whether each layer begins with a linear map of the whole lattice, diagonal in momentum space;
     spectrum: standard deviations of the modes (*sides) of a free field to start from.  Sides are divided by `block` as
     long as all can be and one remains that is longer; what is left, of at most LARGEST_TOP sites, is one block.
-    InputError for other sides.
+    InputError for other sides.  Evaluation takes the mean over translations.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -90,11 +85,18 @@ class NeuralRG(AbstractDistribution):
         self.scales, (*finer, top) = [], _lattices(self.shape, block)
         turns = [_sites((block,) * len(sides))] * (2 * depth - 1) + [_waves((block,) * len(sides))]
         for lattice, of_scale in zip(finer, jax.random.split(key, len(finer)), strict=True):
-            free = spectrum if spectrum is not None and lattice == self.shape else np.ones(lattice)
-            keys = jax.random.split(of_scale, 2 * depth)
-            layers = [BlockBijector(turn, width=width, pairs=pairs, key=k) for turn, k in zip(turns, keys, strict=True)]
-            self.scales.append(Scale(Smear(free) if smear else None, _stacked(layers)))
-        self.top = BlockBijector(_waves(top), width=width, pairs=2 * pairs, key=jax.random.fold_in(key, len(finer)))
+            keys, orbit = jax.random.split(of_scale, 2 * depth), lattice_orbits(lattice)
+            layers = [
+                BlockBijector(turn, back=i < 2 * depth - 1, width=width, pairs=pairs, key=keys[i])
+                for i, turn in enumerate(turns)
+            ]
+            amplitude = np.zeros((2 * depth, int(orbit.max()) + 1))
+            if spectrum is not None and lattice == self.shape:
+                amplitude[0] = np.bincount(orbit.ravel(), np.log(spectrum).ravel()) / np.bincount(orbit.ravel())
+            self.scales.append(Scale(orbit, jnp.asarray(amplitude) if smear else None, _stacked(layers)))
+        self.top = BlockBijector(
+            _waves(top), back=False, width=width, pairs=2 * pairs, key=jax.random.fold_in(key, len(finer))
+        )
 
     def latents(self, x: Array) -> tuple[Array, ...]:
         """Latent variables of x (*sides) by scale, (block^d - 1, *coarser sides) each; the last (*remaining sides)."""
@@ -129,27 +131,27 @@ class NeuralRG(AbstractDistribution):
     def _separated(self, scale: Scale, x: Array) -> tuple[Array, Array]:
         """The field after all layers of one scale, renormalised and latent variables side by side, and ln |det|."""
 
-        def layer(x: Array, bijector: BlockBijector) -> tuple[Array, Array]:
+        def layer(x: Array, one: tuple[Array | None, BlockBijector]) -> tuple[Array, Array]:
+            x, first = scale.smeared(one[0], x, -1)
             parts, coarse = self._blocked(_rolled(x, -(self.block // 2)))
-            parts, change = bijector.to_latent(parts)
-            return self._unblocked(parts, coarse), change
+            parts, second = one[1].to_latent(parts)
+            return self._unblocked(parts, coarse), first + second
 
-        x, total = _smeared(scale, x, -1)
         # each layer shifts on by half a block; the shift left at the end is part of where the blocks lie
-        x, changes = jax.lax.scan(layer, x, scale.layers)
-        return x, total + jnp.sum(changes)
+        x, changes = jax.lax.scan(layer, x, (scale.log_amplitude, scale.blocks))
+        return x, jnp.sum(changes)
 
     def _synthesised(self, scale: Scale, x: Array) -> tuple[Array, Array]:
         """The inverse of `_separated`."""
 
-        def layer(x: Array, bijector: BlockBijector) -> tuple[Array, Array]:
+        def layer(x: Array, one: tuple[Array | None, BlockBijector]) -> tuple[Array, Array]:
             parts, coarse = self._blocked(x)
-            parts, change = bijector.to_field(parts)
-            return _rolled(self._unblocked(parts, coarse), self.block // 2), change
+            parts, second = one[1].to_field(parts)
+            x, first = scale.smeared(one[0], _rolled(self._unblocked(parts, coarse), self.block // 2), 1)
+            return x, first + second
 
-        x, changes = jax.lax.scan(layer, x, scale.layers, reverse=True)
-        x, total = _smeared(scale, x, 1)
-        return x, total + jnp.sum(changes)
+        x, changes = jax.lax.scan(layer, x, (scale.log_amplitude, scale.blocks), reverse=True)
+        return x, jnp.sum(changes)
 
     def _blocked(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         """(block^d, blocks) from a field, and the lattice of the blocks."""
@@ -183,6 +185,11 @@ class NeuralRG(AbstractDistribution):
     def _sample(self, key: Array, condition: Array | None = None) -> Array:
         return self.field(self.white(key))[0]
 
+    def for_evaluation(self) -> AbstractDistribution:
+        """Its mean over SHIFTS translations, which lowers F: the blocks are the same everywhere, yet lie somewhere."""
+        reach = round(SHIFTS ** (1 / len(self.shape)))
+        return Translated(self, np.array(list(itertools.product(*(range(min(reach, side)) for side in self.shape)))))
+
     def sample_and_score(self, key: Array, condition: Array | None = None) -> tuple[Array, Array, Array]:
         """x, ln p(x) and d ln p/dx, of which x is differentiable in the parameters and the other two are not."""
         x = self._sample(key)
@@ -194,10 +201,6 @@ class NeuralRG(AbstractDistribution):
 def _stacked(layers: list[BlockBijector]) -> BlockBijector:
     """One module whose arrays hold those of all, constants as NumPy arrays."""
     return jax.tree.map(lambda *ones: (jnp if isinstance(ones[0], Array) else np).stack(ones), *layers)
-
-
-def _smeared(scale: Scale, x: Array, sign: int) -> tuple[Array, Array]:
-    return (x, jnp.zeros((), x.dtype)) if scale.smear is None else scale.smear(x, sign)
 
 
 def _rolled(x: Array, shift: int) -> Array:

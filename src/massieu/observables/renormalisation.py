@@ -41,7 +41,7 @@ class FieldScale(NamedTuple):
 def scales(density: NeuralRG, x: Array) -> list[FieldScale]:
     """Every scale of the fields x (M, *sides), M >= 100 samples of the system or of the density, the finest first."""
     at_least("samples", len(x), 100)
-    return [_scale(np.asarray(field)) for field in jax.jit(jax.vmap(density.renormalised))(x)]
+    return [_scale(np.asarray(field)) for field in jax.jit(lambda x: jax.vmap(density.renormalised)(x))(x)]
 
 
 def _scale(field: np.ndarray) -> FieldScale:
@@ -123,7 +123,7 @@ def _chains(density, action, start, energy, chains: int = 32, moves: int = 1000,
     at_least("chains", chains, 2)
     require(moves >= 50, "moves", moves, "at least 50")
     batched = jax.vmap(lambda v: action(v)[0], in_axes=-1)
-    of_start, of_adaption, of_moves = jax.random.split(new_key(seed), 3)
+    of_adaption, of_moves = jax.random.split(new_key(seed))
 
     def move(v: Array, step: Array, key: Array) -> tuple[Array, Array]:
         v, _, _, acceptance = hmc(lambda v, t, p: batched(v), None, v, 1.0, step, key, LEAPFROG)
