@@ -52,6 +52,7 @@ def make_density(system: System, config: Config) -> Any:
         return _spin_density(system, kind, config, sizes)
     if kind == "auto" or config.symmetrise:
         raise InputError(f"density = {kind}: must be auto, without width, depth or symmetrise, for {system.name}")
+    assert isinstance(system, LatticeField)  # the only other systems with densities by name
     return _field_density(system, kind, jax.random.key(config.seed), sizes)
 
 
@@ -73,7 +74,7 @@ def _spin_density(system: PairwiseSpins, kind: str, config: Config, sizes: dict[
     return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
 
 
-def _field_density(system: LatticeField, kind: str, key: Any, sizes: dict[str, int]) -> Any:
+def _field_density(system: LatticeField, kind: str, key: Any, sizes: dict[str, Any]) -> Any:
     """One of OF_FIELDS, from about the width of the field."""
     if "depth" in sizes and kind == "monge-ampere":
         raise InputError(f"depth = {sizes['depth']}: must be left out for monge-ampere, which has one layer")

@@ -93,8 +93,9 @@ class BlockBijector(eqx.Module):
     def to_latent(self, x: Array) -> Moved:
         """(m, n) of field to latent variables, and ln |det|."""
         lower, upper = self._triangles()
-        one = np.eye(len(lower), dtype=x.dtype)
-        linear = (one + lower) @ (jnp.exp(self.log_diagonal)[:, None] * ((one + upper) @ self.rotation.astype(x.dtype)))
+        unit = jnp.eye(len(lower), dtype=x.dtype)
+        turned = (unit + upper) @ jnp.asarray(self.rotation, x.dtype)
+        linear = (unit + lower) @ (jnp.exp(self.log_diagonal)[:, None] * turned)
         y = linear @ x
         total = x.shape[1] * jnp.sum(self.log_diagonal)
         half = self._half
@@ -103,20 +104,20 @@ class BlockBijector(eqx.Module):
             two, second = of_second.to_latent(two, one)
             one, first = of_first.to_latent(one, two)
             total = total + first + second
-        return self.last.astype(x.dtype) @ jnp.concatenate([one, two]), total
+        return jnp.asarray(self.last, x.dtype) @ jnp.concatenate([one, two]), total
 
     def to_field(self, z: Array) -> Moved:
         """The inverse of `to_latent`."""
         total = -z.shape[1] * jnp.sum(self.log_diagonal)
         half = self._half
-        y = self.last.T.astype(z.dtype) @ z
+        y = jnp.asarray(self.last.T, z.dtype) @ z
         one, two = y[:half], y[half:]
         for of_second, of_first in self.couplings[::-1]:
             one, first = of_first.to_field(one, two)
             two, second = of_second.to_field(two, one)
             total = total + first + second
         lower, upper = self._triangles()
-        turned = self.rotation.T.astype(z.dtype)
+        turned = jnp.asarray(self.rotation.T, z.dtype)
         back = turned @ _unit_inverse(upper) @ (jnp.exp(-self.log_diagonal)[:, None] * _unit_inverse(lower))
         return back @ jnp.concatenate([one, two]), total
 

@@ -19,7 +19,7 @@ from massieu.geometry import point_group
 MOST_TURNED = 64  # sites up to which the point group is worth its cost beside translations
 
 
-def coupling(kind: str, d: int, *, width: int = 50, depth: int = 8, key: Array) -> AbstractDistribution:
+def coupling(kind: str, d: int, *, width: int = 50, depth: int = 8, key: Array) -> Transformed:
     """A density of shape (d,) by `depth` couplings: affine ("realnvp") or rational-quadratic ("spline"); flowjax's.
 
     Dinh, Sohl-Dickstein and Bengio (2017); Durkan, Bekasov, Murray and Papamakarios (2019).
@@ -29,13 +29,12 @@ def coupling(kind: str, d: int, *, width: int = 50, depth: int = 8, key: Array) 
     return flows.coupling_flow(key, base_dist=standard_normal(d), **of_layers)
 
 
-def coupled_field(kind: str, sides: tuple[int, ...], width: float, key: Array, **sizes: int) -> AbstractDistribution:
-    """`coupling` for a field of shape `sides` that has about the standard deviation `width`."""
-    d = int(np.prod(sides))
-    scaled = Transformed(
-        coupling(kind, d, key=key, **sizes), paramax.non_trainable(bijections.Scale(np.full(d, width)))
-    )
-    return Transformed(scaled, bijections.Reshape(bijections.Identity((d,)), sides))
+def coupled_field(kind: str, sides: tuple[int, ...], spread: float, key: Array, **sizes: int) -> Transformed:
+    """`coupling` for a field of shape `sides` that has about the standard deviation `spread`; sizes: width, depth."""
+    flow = coupling(kind, int(np.prod(sides)), key=key, **sizes)
+    scale = paramax.non_trainable(bijections.Affine(np.zeros(sides), np.full(sides, spread)))
+    normal = StandardNormal(sides)  # type: ignore[call-arg]
+    return Transformed(normal, bijections.Chain([bijections.Reshape(flow.bijection, sides), scale]))
 
 
 class OnLattice(ContinuousFlow):
