@@ -192,6 +192,13 @@ BAD = [
     (["run", "ising", "--density", "mad"], "did you mean made"),
     (["run", "ising", "--shape", "3,3"], "shape = 3,3"),
     (["run", "sk", "--density", "pixelcnn"], "not a lattice"),
+    (["run", "ising", "--density", "neural-rg"], "density = neural-rg: must be one of auto, blanket"),
+    (["run", "phi4", "--density", "made"], "density = made: must be one of auto, neural-rg"),
+    (["run", "coulomb-trap", "--density", "spline"], "density = spline: must be one of auto for"),
+    (["run", "phi4", "--depth", "2"], "without width, depth"),
+    (["run", "phi4", "--l", "7", "--density", "neural-rg"], "sides = 7x7: must be divisible by 2"),
+    (["run", "phi4", "--l", "4", "--density", "monge-ampere", "--depth", "2"], "depth = 2: must be left out"),
+    (["run", "phi4", "--l", "4", "--density", "realnvp", "--symmetrise", "true"], "without width, depth or symmetrise"),
     (["run", "coulomb-trap", "--n", "0"], "n = 0"),
     (["run", "coulomb-trap", "--beta", "nan"], "beta = nan"),
     (["run", "ising", "--reference", "maybe"], "reference = maybe: must be true or false"),
@@ -262,6 +269,15 @@ def test_list_names_every_system(capsys):
 def test_every_named_density_runs_two_steps(density, tmp_path):
     options = ["--density", density, "--steps", "2", "--batch", "16", "--samples", "1000", "--width", "4"]
     assert main(["run", "ising", "--shape", "3x4", *options, "--out", str(tmp_path / "r")]) == 0
+    assert _summary(tmp_path / "r")["status"] == "finished"
+
+
+@pytest.mark.parametrize("density", ["neural-rg", "realnvp", "spline", "continuous", "monge-ampere"])
+def test_every_named_density_of_fields_runs_two_steps(density, tmp_path):
+    options = ["--density", density, "--steps", "2", "--batch", "16", "--samples", "1000", "--width", "4"]
+    depth = [] if density == "monge-ampere" else ["--depth", "1"]
+    field = ["run", "phi4", "--l", "2", "--dim", "1", "--reference", "false", "--optimiser", "adam"]
+    assert main([*field, *options, *depth, "--out", str(tmp_path / "r")]) == 0
     assert _summary(tmp_path / "r")["status"] == "finished"
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import jax
 
-from massieu import estimators, families
-from massieu.config import Config
-from massieu.errors import InputError, did_you_mean
+from massieu import densities, estimators, families
+from massieu.config import OF_FIELDS, OF_SPINS, Config
+from massieu.errors import InputError, did_you_mean, require
 from massieu.evaluation import CHUNK, Evaluation, evaluate
 from massieu.evaluation_family import NODES, evaluate_range
 from massieu.evaluation_quantum import evaluate_quantum
 from massieu.systems import QuantumSystem, System
 from massieu.systems.base import PairwiseSpins
+from massieu.systems.lattice_field import LatticeField
 from massieu.train import Problem, TrainState, problem
 from massieu.train_quantum import problem as quantum_problem
 
@@ -36,17 +37,26 @@ def configure(system: System, **options: Any) -> Config:
 
 
 def make_density(system: System, config: Config) -> Any:
-    """The density (matrix) that the configuration names, with its sizes where given."""
+    """The density (matrix) that the configuration names, with its sizes where given; InputError if it does not fit."""
     if isinstance(system, QuantumSystem):
         return system.default_ansatz(config)
-    from massieu import densities
-
-    kind, key = config.density, jax.random.key(config.seed)
+    kind = config.density
     sizes = {k: v for k in ("width", "depth") if (v := getattr(config, k)) is not None}
     if kind == "auto" and not sizes and not config.symmetrise:
         return system.default_density(config.seed)
-    if not isinstance(system, PairwiseSpins):
+    of = {PairwiseSpins: OF_SPINS, LatticeField: OF_FIELDS}
+    allowed = next((names for group, names in of.items() if isinstance(system, group)), ())
+    if kind not in ("auto", *allowed):
+        raise InputError(f"density = {kind}: must be one of {', '.join(('auto', *allowed))} for {system.name}")
+    if isinstance(system, PairwiseSpins):
+        return _spin_density(system, kind, config, sizes)
+    if kind == "auto" or config.symmetrise:
         raise InputError(f"density = {kind}: must be auto, without width, depth or symmetrise, for {system.name}")
+    assert isinstance(system, LatticeField)  # the only other systems with densities by name
+    return _field_density(system, kind, jax.random.key(config.seed), sizes)
+
+
+def _spin_density(system: PairwiseSpins, kind: str, config: Config, sizes: dict[str, int]) -> Any:
     lattice: Any = getattr(system, "sides", None)
     if kind == "pixelcnn" and lattice is None:
         raise InputError(f"density = pixelcnn: must be another density for {system.name}, which is not a lattice")
@@ -54,7 +64,7 @@ def make_density(system: System, config: Config) -> Any:
         raise InputError(f"depth = {config.depth}: must be left out for the density {kind}, which has one layer")
     if kind == "product" and sizes:
         raise InputError(f"density = product: must be without {' and '.join(sizes)}, it has no network")
-    n, width = system.size, config.width or 32
+    n, width, key = system.size, config.width or 32, jax.random.key(config.seed)
     makers: dict[str, Callable[[], Any]] = {
         "blanket": lambda: densities.BlanketMADE(system.couplings, system.field, width=width, seed=config.seed),
         "pixelcnn": lambda: densities.PixelCNN(lattice, key=key, **sizes),
@@ -65,6 +75,23 @@ def make_density(system: System, config: Config) -> Any:
     }
     density = makers["blanket" if kind == "auto" else kind]()
     return densities.Symmetrised(density, *densities.spin_flip(n)) if config.symmetrise else density
+
+
+def _field_density(system: LatticeField, kind: str, key: Any, sizes: dict[str, Any]) -> Any:
+    """One of OF_FIELDS, from about the width of the field."""
+    if "depth" in sizes and kind == "monge-ampere":
+        raise InputError(f"depth = {sizes['depth']}: must be left out for monge-ampere, which has one layer")
+    lattice, n, width = system.sides, system.size, system.start_width()
+    if kind in ("realnvp", "spline"):
+        require(n > 1, "density", kind, "another one for a single site, which couples to nothing")
+        return densities.coupled_field(kind, lattice, width, key, **sizes)
+    if kind == "neural-rg":
+        return densities.NeuralRG(lattice, spectrum=system.free_spectrum(), key=key, **sizes)
+    if kind == "continuous":
+        return densities.OnLattice(densities.NeuralODE(n, key=key, **sizes), lattice, width)
+    group = densities.torus_symmetries(lattice)
+    flow = densities.MongeAmpereFlow(n, permutations=group, even=True, key=key, **sizes)
+    return densities.OnLattice(flow, lattice, width)
 
 
 def checked_density(system: System, density: Any, config: Config) -> Any:

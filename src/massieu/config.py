@@ -9,7 +9,9 @@ from typing import Any
 from massieu import estimators
 from massieu.errors import at_least, one_of, positive, require
 
-DENSITIES = ("auto", "blanket", "made", "transformer", "pixelcnn", "rnn", "product")
+OF_SPINS = ("blanket", "made", "transformer", "pixelcnn", "rnn", "product")
+OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere")
+DENSITIES = ("auto", *OF_SPINS, *OF_FIELDS)
 
 
 def option(default: Any, text: str, only: str | None = None) -> Any:
@@ -24,7 +26,9 @@ class Config:
     steps: int = option(400, "training steps")
     batch: int = option(1024, "samples a step (electron gas: 256, up to 6 electrons 512)")
     seed: int = option(0, "seed of everything random in the run")
-    density: str = option("auto", f"one of {', '.join(DENSITIES)}", only="classical")
+    density: str = option(
+        "auto", f"auto; of spins {', '.join(OF_SPINS)}; of fields {', '.join(OF_FIELDS)}", only="classical"
+    )
     width: int | None = option(None, "width of the density's layers (default: its own)")
     depth: int | None = option(None, "number of layers (default: the density's own)")
     symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly", only="classical")

@@ -23,12 +23,12 @@ import numpy as np
 import optax
 import paramax
 import yaml
-from flowjax import bijections, distributions, flows
+from flowjax import bijections, distributions
 from jax import Array
 
 from massieu import checkpoint, densities, optimize, statistics
 from massieu.config import option
-from massieu.densities.neural_ode import standard_normal
+from massieu.densities.vectors import coupling
 from massieu.errors import InputError, RunError, at_least, one_of, positive, require
 from massieu.principle import Estimate, trainable
 from massieu.progress import Progress, Silent
@@ -131,12 +131,9 @@ def make_density(data: Data, config: FitConfig) -> Any:
         raise InputError(f"density = {name}: must be another one for a single column, which couples to nothing")
     if "depth" in sizes and name == "monge-ampere":
         raise InputError(f"depth = {config.depth}: must be left out for monge-ampere, which has one layer")
-    normal = standard_normal(d)
-    spline = bijections.RationalQuadraticSpline(knots=8, interval=4)
-    coupling: dict[str, Any] = {"nn_width": config.width or 50, "flow_layers": config.depth or 8}
     of_reals: dict[str, Callable[[], Any]] = {
-        "spline": lambda: flows.coupling_flow(key, base_dist=normal, transformer=spline, **coupling),
-        "realnvp": lambda: flows.coupling_flow(key, base_dist=normal, **coupling),
+        "spline": lambda: coupling("spline", d, key=key, **sizes),
+        "realnvp": lambda: coupling("realnvp", d, key=key, **sizes),
         "continuous": lambda: densities.NeuralODE(d, key=key, **sizes),
         "monge-ampere": lambda: densities.MongeAmpereFlow(d, key=key, **sizes),
         "diffusion": lambda: densities.Diffusion(d, key=key, **sizes),

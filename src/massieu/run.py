@@ -128,7 +128,7 @@ def minimize(
     """Minimise the variational free energy of a system and evaluate it.
 
     density: anything with flowjax's sample/log_prob interface and the shape of a configuration, or the name of one of
-    the library's for spins (default: the system's);
+    the library's for spins or fields (default: the system's);
     beta: inverse temperature (default: the system's own); out: run directory (default: keep all in memory);
     start_from: another run directory, whose newest parameters (not the optimiser's state) training starts from if they
     have the right shapes and a lower F than a fresh start;

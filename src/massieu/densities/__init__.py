@@ -10,11 +10,13 @@ from massieu.densities.equivariant import EquivariantFlow
 from massieu.densities.lattice import GaussianField, LatticeFlow
 from massieu.densities.made import MADE
 from massieu.densities.neural_ode import Diffusion, MongeAmpereFlow, NeuralODE
+from massieu.densities.neural_rg import NeuralRG
 from massieu.densities.pixelcnn import PixelCNN
 from massieu.densities.product import ProductSpins
 from massieu.densities.recurrent import RNN
-from massieu.densities.symmetric import Symmetrised, spin_flip, square_lattice
+from massieu.densities.symmetric import Symmetrised, Translated, spin_flip, square_lattice
 from massieu.densities.transformer import CausalTransformer
+from massieu.densities.vectors import OnLattice, coupled_field, coupling, torus_symmetries
 
 __all__ = [
     "MADE",
@@ -35,9 +37,15 @@ __all__ = [
     "LatticeFlow",
     "MongeAmpereFlow",
     "NeuralODE",
+    "NeuralRG",
+    "OnLattice",
     "PixelCNN",
     "ProductSpins",
     "Symmetrised",
+    "Translated",
+    "coupled_field",
+    "coupling",
     "spin_flip",
     "square_lattice",
+    "torus_symmetries",
 ]

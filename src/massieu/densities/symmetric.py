@@ -50,6 +50,33 @@ class Symmetrised(AbstractDistribution):
         return jnp.asarray(self.signs)[g].astype(x.dtype) * x[jnp.asarray(self.permutations)[g]]
 
 
+class Translated(AbstractDistribution):
+    """The mean of a density of periodic fields over shifts (T, d): its entropy is the larger, its F for any invariant
+    energy the lower.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: tuple[int, ...] | None = eqx.field(static=True)
+    base: AbstractDistribution
+    shifts: np.ndarray  # (T, d)
+
+    def __init__(self, base: AbstractDistribution, shifts: np.ndarray):
+        self.base, self.shape, self.cond_shape, self.shifts = base, base.shape, base.cond_shape, np.asarray(shifts, int)
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        axes = tuple(range(x.ndim))
+
+        def one(shift: Array) -> Array:
+            return self.base._log_prob(jnp.roll(x, -shift, axes), condition)
+
+        return jax.nn.logsumexp(jax.lax.map(one, jnp.asarray(self.shifts))) - np.log(len(self.shifts))
+
+    def _sample(self, key: Array, condition: Array | None = None) -> Array:
+        of_shift, of_base = jax.random.split(key)
+        x = self.base._sample(of_base, condition)
+        return jnp.roll(x, jax.random.choice(of_shift, jnp.asarray(self.shifts)), tuple(range(x.ndim)))
+
+
 def spin_flip(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Z2: the identity and the reversal of all n spins, as (permutations, signs)."""
     return np.tile(np.arange(n), (2, 1)), np.array([1.0, -1.0])

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.densities.lattice import LatticeFlow
 from massieu.errors import require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
@@ -79,11 +78,11 @@ class IsingDual(LatticeField):
         """That of the Gaussian field with covariance K."""
         return math.sqrt(float(np.trace(np.linalg.inv(self.inverse))) / self.size)
 
-    def default_density(self, seed: int) -> Any:
+    def free_spectrum(self) -> np.ndarray:
         field = self.inverse[0].reshape(self.sides)
         stiffness = np.fft.fftn(field).real  # of K^-1, by momentum
         curvature = np.maximum(stiffness - 0.5, 0.2 * stiffness)  # ln cosh takes up to 1 of it, half where x is large
-        return LatticeFlow(self.sides, spectrum=1 / np.sqrt(curvature), scale=2 * self.start_width())
+        return 1 / np.sqrt(curvature)
 
     def reference(self, seed: int = 0) -> Reference:
         """ln Z from the exact Ising model; E of the field from <x K^-1 x> = <s K s> + N is not known."""

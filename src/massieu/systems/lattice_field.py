@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.densities.lattice import LatticeFlow
 from massieu.exact.annealed import annealed_importance_sampling
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.systems.base import ClassicalSystem, Path, derived
@@ -54,6 +55,13 @@ class LatticeField(ClassicalSystem):
     @abstractmethod
     def start_width(self) -> float:
         """Standard deviation of the independent Gaussian sites that annealing starts from."""
+
+    @abstractmethod
+    def free_spectrum(self) -> np.ndarray:
+        """Standard deviations of the modes (*sides) of a Gaussian field that is near enough to start from."""
+
+    def default_density(self, seed: int) -> Any:
+        return LatticeFlow(self.sides, spectrum=self.free_spectrum(), scale=2 * self.start_width())
 
     def path(self) -> Path:
         """(1 - t) sum x^2/(2 width^2) + t S."""

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.densities.lattice import LatticeFlow
 from massieu.errors import at_least, finite, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.physics.single_site import single_site
@@ -52,13 +51,13 @@ class Phi4(LatticeField):
     def _site(self, x: Array) -> Array:
         return self.m2 * x**2 + self.lam * x**4
 
-    def default_density(self, seed: int) -> Any:
-        """The flow from the Gaussian field that has the width of a single site, its neighbours at zero."""
+    def free_spectrum(self) -> np.ndarray:
+        """The Gaussian field that has the width of a single site, its neighbours at zero."""
         width = self._single().width
         momenta = np.stack(np.meshgrid(*[2 * np.pi * np.arange(side) / side for side in self.sides], indexing="ij"))
         stiffness = 2 * np.sum(1 - np.cos(momenta), axis=0)  # S = sum_k stiffness |phi_k|^2 + ...
         curvature = np.maximum(1 / width**2 + 2 * (stiffness - 2 * self.dim), 0.2 / width**2)  # broken: < 0 at k = 0
-        return LatticeFlow(self.sides, spectrum=1 / np.sqrt(curvature), scale=2 * width)
+        return 1 / np.sqrt(curvature)
 
     def _single(self) -> Any:
         """One site with its neighbours at zero: what is left of S without the hopping phi(x) phi(x+mu)."""
