@@ -119,6 +119,18 @@ def test_flow_of_a_crystal_obeys_the_laws(flow):
     np.testing.assert_allclose(score, jax.grad(flow._log_prob)(x), rtol=1e-4, atol=1e-3)
 
 
+def test_single_precision_moves_a_batch_as_double_precision_does():
+    system = LennardJones(n=32)
+    flow = system.default_density(0)
+    force = 0.01 * np.random.default_rng(1).normal(size=flow.force.shape)
+    flow = eqx.tree_at(lambda f: f.force, flow, jnp.asarray(force))
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if isinstance(leaf, jax.Array) else leaf, flow)
+    x = flow.base.sample(jax.random.key(0), (64,))
+    wide = jax.jit(jax.vmap(lambda x: flow.velocity(x, 0.3)[0]))(x)
+    found = jax.jit(jax.vmap(lambda x: narrow.velocity(x, 0.3)[0]))(x.astype(jnp.float32))
+    np.testing.assert_allclose(found, wide, atol=1e-4 * float(jnp.max(jnp.abs(wide))))
+
+
 def test_flow_commutes_with_a_translation_of_the_lattice(flow):
     """Relabelled so that every molecule keeps its site."""
     found = flow.base.lattice

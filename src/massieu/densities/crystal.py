@@ -20,7 +20,7 @@ from massieu.densities.continuous import ContinuousFlow, chebyshev
 from massieu.physics.crystals import Lattice, Vibrations
 
 DEGENERATE = 1e-5  # relative distance of stiffnesses that symmetry makes equal
-REACH = 3.0  # widths of a shell within which the velocity is a polynomial
+REACH = 2.0  # widths of a shell: the unit of the polynomials, which fade out beyond it
 
 
 class HarmonicCrystal(AbstractDistribution):
@@ -107,13 +107,13 @@ class CrystalFlow(ContinuousFlow):
         between, width = jnp.asarray(self.between, dtype), jnp.asarray(self.width, dtype)[self.shell]
         r = between @ x + jnp.asarray(self.apart, dtype)
         length = jnp.sqrt(jnp.sum(r**2, axis=1))
-        y = (length - jnp.asarray(self.distance, dtype)[self.shell]) / width
-        powers = y[:, None] ** np.arange(degrees)
-        slopes = np.arange(degrees) * y[:, None] ** np.maximum(np.arange(degrees) - 1, 0)
-        fade = jnp.exp(-0.5 * (y / REACH) ** 2)
-        along = jnp.sum(weights * powers, axis=1)
+        y = (length - jnp.asarray(self.distance, dtype)[self.shell]) / (REACH * width)
+        along, steepness = weights[:, -1], jnp.zeros_like(y)
+        for k in range(degrees - 2, -1, -1):  # Horner's scheme for the polynomial and its derivative
+            along, steepness = along * y + weights[:, k], steepness * y + along
+        fade = jnp.exp(-0.5 * y**2)
         force = width * fade * along
-        slope = fade * (jnp.sum(weights * slopes, axis=1) - along * y / REACH**2)
+        slope = fade * (steepness - along * y) / REACH
         v = between.T @ (r * (force / length)[:, None])
         return v, 2 * jnp.sum(slope + 2 * force / length)
 

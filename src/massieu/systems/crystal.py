@@ -20,6 +20,7 @@ from massieu.physics.crystals import Lattice, Vibrations, image_shifts, vibratio
 from massieu.systems.base import ClassicalSystem, Path, Reference, derived
 
 BINS = 60  # of g(r)
+CONTACT = 0.7  # sigma: no pair comes closer
 MOST_ANNEALED = 32  # atoms up to which the reference is computed without being asked twice
 WALKERS = 100
 
@@ -57,7 +58,7 @@ class Crystal(ClassicalSystem):
     def energy(self, x: Array) -> Array: ...
 
     def observables(self, x: Array) -> dict[str, Array]:
-        """Mean square displacement from the site (sigma^2), and g(r) in BINS bins up to half the shortest side."""
+        """Mean square displacement from the site (sigma^2), and g(r) in BINS bins."""
         moved = x - jnp.asarray(self.lattice.sites, x.dtype)
         moved = moved - jnp.mean(moved, axis=0)
         edges = self.radii()
@@ -67,8 +68,8 @@ class Crystal(ClassicalSystem):
         return {"displacement2": jnp.mean(jnp.sum(moved**2, axis=1)), "g": counts / shells}
 
     def radii(self) -> np.ndarray:
-        """Edges (BINS + 1,) of the bins of g(r)."""
-        return np.linspace(0.0, 0.5 * float(np.min(self.lattice.box)), BINS + 1)
+        """Edges (BINS + 1,) of the bins of g(r), from CONTACT to half the shortest side."""
+        return np.linspace(CONTACT, 0.5 * float(np.min(self.lattice.box)), BINS + 1)
 
     def harmonic(self) -> Vibrations:
         """Vibrations of beta H about the sites; InputError where the crystal is not stable."""

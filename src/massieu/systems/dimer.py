@@ -15,12 +15,13 @@ from massieu.densities.central import CentralFlow
 from massieu.errors import at_least, finite, positive, require
 from massieu.exact.annealed import annealed_importance_sampling
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.physics.overlap import tamed
 from massieu.systems.base import ClassicalSystem, Coordinate, Path, Reference, parameter, temperature
 
 MIDDLE, QUADRATIC, QUARTIC = 1.5, 25.0, 10.0  # of the bond, in y = 2 (d - MIDDLE)
 BONDS = (0.6, 2.5)  # lengths between which umbrella sampling takes place
 CENTRING, WALL = 20.0, 200.0  # spring of the dimer's place, and of the walls
-OVERLAP = 20.0  # kT of one pair: beyond, r^-12 would make the energy of every smooth density infinite
+OVERLAP = 20.0  # kT of one pair, beyond which its repulsion is tamed
 SOFT = 1.0  # square of the length that softens the repulsion at the start of annealing
 
 
@@ -71,8 +72,7 @@ class Dimer(ClassicalSystem):
         """sum (sigma^2/(r^2 + soft))^6 over all pairs but the bond, growing as a logarithm beyond OVERLAP."""
         first, second = (index[1:] for index in np.triu_indices(self.size, 1))
         r2 = jnp.sum((x[first] - x[second]) ** 2, axis=1)
-        each, most = (self.sigma**2 / (r2 + soft)) ** 6, OVERLAP / self.beta
-        return jnp.sum(jnp.where(each > most, most * (1 + jnp.log(jnp.maximum(each, most) / most)), each), axis=0)
+        return jnp.sum(tamed((self.sigma**2 / (r2 + soft)) ** 6, OVERLAP / self.beta), axis=0)
 
     def observables(self, x: Array) -> dict[str, Array]:
         """Bond length, whether the dimer is open (d > 1.5), and the parts of the energy."""

@@ -9,8 +9,11 @@ from jax import Array
 
 from massieu.errors import positive, require
 from massieu.physics.crystals import lattice
+from massieu.physics.overlap import tamed
 from massieu.systems.base import parameter, temperature
 from massieu.systems.crystal import Crystal
+
+OVERLAP = 50.0  # kT of one pair, beyond which its repulsion is tamed
 
 
 class LennardJones(Crystal):
@@ -39,6 +42,7 @@ class LennardJones(Crystal):
         super().__post_init__()
 
     def energy(self, x: Array) -> Array:
-        inverse = jnp.maximum(1 / self.separations(x)[1], self.cutoff**-2.0)
+        inverse = jnp.maximum(1 / jnp.maximum(self.separations(x)[1], 1e-6), self.cutoff**-2.0)
         attraction, edge = inverse**3, self.cutoff**-6.0
-        return 4 * jnp.sum(attraction**2 - attraction - (edge**2 - edge))
+        each = 4 * (attraction**2 - attraction - (edge**2 - edge))
+        return jnp.sum(tamed(each, OVERLAP / self.beta))
