@@ -94,8 +94,10 @@ def _field_density(system: LatticeField, kind: str, key: Any, sizes: dict[str, A
     return densities.OnLattice(flow, lattice, width)
 
 
-def checked_density(system: System, density: Any, config: Config) -> Any:
-    """The user's density, or the one that the configuration names; InputError if its gradient is not for it."""
+def checked_density(system: System, density: Any, beta: float, config: Config) -> Any:
+    """The user's density, or the one that the configuration names; InputError for a gradient or range not for it."""
+    if config.range is not None and not isinstance(system, QuantumSystem):
+        families.parse(config.range, system, beta)
     density = make_density(system, config) if density is None else density
     if not isinstance(system, QuantumSystem):
         estimators.check(config.gradient, density)

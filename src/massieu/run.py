@@ -147,7 +147,7 @@ def minimize(
     if warm is not None and not (warm / "checkpoints").is_dir():
         raise InputError(f"start_from = {warm}: must be a run directory with checkpoints")
     with jax.enable_x64(True):
-        density = checked_density(system, density, config)
+        density = checked_density(system, density, beta, config)
         folder = None if out is None else prepare(Path(out), system, beta, config)
         return _train_and_evaluate(system, density, beta, config, folder, progress or Silent(), start_from=warm)
 
