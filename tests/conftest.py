@@ -1,21 +1,19 @@
 """float64 everywhere in the tests, as in every run that ends in a published number."""
 
 import os
-from pathlib import Path
 
 # one thread for each of pytest's processes: they would only get into each other's way
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+# writing hundreds of programs from one process has crashed jax; commands keep theirs
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import equinox as eqx
 import jax
 import pytest
 
-from massieu.cli import use_compilation_cache
 from massieu.principle import trainable
 
 jax.config.update("jax_enable_x64", True)
-os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / ".pytest_cache")
-use_compilation_cache()  # the same programs serve many tests, in both processes and in the next run of them
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise InputError(f"{name}: must be one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     jax.config.update("jax_enable_x64", True)
-    use_compilation_cache()
+    _use_compilation_cache()
     table: dict[str, Callable[[list[str]], int]] = {
         "list": commands.list_systems,
         "run": _run,
@@ -86,7 +86,7 @@ def _dispatch(arguments: list[str]) -> int:
     return table[name](rest)
 
 
-def use_compilation_cache() -> None:
+def _use_compilation_cache() -> None:
     """Compiled programs are kept between runs, so that resume and evaluate start at once."""
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     jax.config.update("jax_compilation_cache_dir", str(home / "massieu" / "xla"))
