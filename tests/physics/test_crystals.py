@@ -14,8 +14,6 @@ from massieu.errors import InputError
 from massieu.physics.crystals import CELLS, Vibrations, lattice
 from massieu.systems import LennardJones, MonatomicWater
 
-SYSTEMS = {"lj": lambda: LennardJones(n=32), "mw": MonatomicWater, "hexagonal": lambda: MonatomicWater(ice="hexagonal")}
-
 
 def _images(system, x):
     """Positions of all atoms in 5^3 boxes, and the index of the atom each belongs to."""

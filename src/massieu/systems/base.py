@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -37,6 +38,26 @@ class Path(NamedTuple):
     sample: Callable[[Array, int], Array]
     log_base: float
     width: float
+
+    @classmethod
+    def from_density(cls, action: Callable[[Array, Array | float, Any], Array], density: Any, width: float) -> Path:
+        """A path whose start is a density: action(x, 0, None) = -ln p(x), walkers x (*shape, W)."""
+
+        def sample(key: Array, count: int) -> Array:
+            return jnp.moveaxis(jax.vmap(density._sample)(jax.random.split(key, count)), 0, -1)
+
+        return cls(action, sample, 0.0, width)
+
+    def annealed(self, beta: float, walkers: int, steps: int, seed: int) -> Thermodynamics:
+        """ln Z and <H> = <action>/beta at t = 1 by annealed importance sampling."""
+        from massieu.exact.annealed import annealed_importance_sampling
+
+        found = annealed_importance_sampling(
+            self.action, self.sample, self.log_base, None, observable=lambda x, t, p: self.action(x, 1.0, p) / beta,
+            walkers=walkers, steps=steps, seed=seed, width=self.width,
+        )  # fmt: skip
+        method = f"annealed importance sampling (ESS {found.ess:.0f} of {walkers})"
+        return Thermodynamics.from_estimates(found.lnZ, found.mean, beta, method)
 
 
 class Coordinate(NamedTuple):

@@ -103,11 +103,9 @@ class Crystal(ClassicalSystem):
             z = rows.T @ (x - sites).reshape(3 * self.size, -1)
             return (1 - t) * 0.5 * jnp.sum(z**2, axis=0) + t * self.beta * each(self.energy, jnp.moveaxis(x, -1, 0))
 
-        def sample(key: Array, count: int) -> Array:
-            return jnp.moveaxis(jax.vmap(base._sample)(jax.random.split(key, count)), 0, -1)
-
         log_base = 0.5 * float(np.sum(np.log(2 * np.pi / found.stiffness))) + log_volume(self.lattice)
-        return Path(action, sample, log_base, float(1 / np.sqrt(found.stiffness[-1])))
+        start = Path.from_density(action, base, float(1 / np.sqrt(found.stiffness[-1])))
+        return start._replace(log_base=log_base)  # the action at t = 0 is not normalised
 
     def reference(self, seed: int = 0) -> Reference | None:
         """Thermodynamic integration and annealed importance sampling from the harmonic crystal."""

@@ -13,8 +13,6 @@ from jax import Array
 from massieu.densities.boxed import BoxedDimer, bond_length
 from massieu.densities.central import CentralFlow
 from massieu.errors import at_least, finite, positive, require
-from massieu.exact.annealed import annealed_importance_sampling
-from massieu.exact.thermodynamics import Thermodynamics
 from massieu.physics.overlap import tamed
 from massieu.systems.base import ClassicalSystem, Coordinate, Path, Reference, parameter, temperature
 
@@ -96,10 +94,7 @@ class Dimer(ClassicalSystem):
             full = self._bonded(x) + self._walls(x) + self._repulsion(x, SOFT * (1 - t))
             return t * self.beta * full - (1 - t) * each(x)
 
-        def sample(key: Array, count: int) -> Array:
-            return jnp.moveaxis(jax.vmap(base._sample)(jax.random.split(key, count)), 0, -1)
-
-        return Path(action, sample, 0.0, 0.3 / math.sqrt(2 * CENTRING * self.beta))
+        return Path.from_density(action, base, 0.3 / math.sqrt(2 * CENTRING * self.beta))
 
     def coordinate(self) -> Coordinate:
         """The length of the bond."""
@@ -140,10 +135,4 @@ class Dimer(ClassicalSystem):
 
     def reference(self, seed: int = 0) -> Reference:
         """Annealed importance sampling from independent particles."""
-        path = self.path()
-        found = annealed_importance_sampling(
-            *path[:3], None, observable=lambda x, t, p: path.action(x, 1.0, p) / self.beta,
-            walkers=500, steps=500, seed=seed, width=path.width,
-        )  # fmt: skip
-        method = f"annealed importance sampling (ESS {found.ess:.0f} of 500)"
-        return Reference(Thermodynamics.from_estimates(found.lnZ, found.mean, self.beta, method), {}, None)
+        return Reference(self.path().annealed(self.beta, walkers=500, steps=500, seed=seed), {}, None)

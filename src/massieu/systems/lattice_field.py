@@ -11,7 +11,6 @@ import numpy as np
 from jax import Array
 
 from massieu.densities.lattice import LatticeFlow
-from massieu.exact.annealed import annealed_importance_sampling
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.systems.base import ClassicalSystem, Path, derived
 
@@ -80,10 +79,4 @@ class LatticeField(ClassicalSystem):
         """ln Z and <S> by annealed importance sampling; None beyond MOST_ANNEALED sites."""
         if self.size > MOST_ANNEALED:
             return None
-        action, sample, log_base, width = self.path()
-        found = annealed_importance_sampling(
-            action, sample, log_base, None, observable=lambda x, t, p: action(x, 1.0, p),
-            walkers=walkers, steps=500, seed=seed, width=width,
-        )  # fmt: skip
-        method = f"annealed importance sampling (ESS {found.ess:.0f} of {walkers})"
-        return Thermodynamics.from_estimates(found.lnZ, found.mean, 1.0, method)
+        return self.path().annealed(1.0, walkers, steps=500, seed=seed)
