@@ -30,7 +30,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 tests: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --durations 15 tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 tests
 
 examples: $(VENV)/.installed
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

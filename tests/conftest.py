@@ -1,11 +1,15 @@
 """float64 everywhere in the tests, as in every run that ends in a published number."""
 
+import gc
 import os
+import tempfile
 
 # one thread for each of pytest's processes: they would only get into each other's way
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-# writing hundreds of programs from one process has crashed jax; commands keep theirs
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+# one cache of compiled programs for all processes of this session, and none from before
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="massieu-tests-")
+    os.environ["XDG_CACHE_HOME"] = _cache.name
 
 import equinox as eqx
 import jax
@@ -14,6 +18,15 @@ import pytest
 from massieu.principle import trainable
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_compilation_cache_dir", os.environ["XDG_CACHE_HOME"] + "/massieu/xla")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_dropped():
+    """A compiled program holds some tens of memory maps, and a process may hold 65530 (Linux: vm.max_map_count)."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Laws of every continuous flow: exact divergence, log-det and score; the density is that of the sampler."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,39 +31,65 @@ def _particles(base):
     return densities.EquivariantFlow(base, scale=0.7, width=6, embedding=5, steps=40)
 
 
-@pytest.fixture(params=FLOWS)
+@pytest.fixture(params=FLOWS, scope="module")
 def flow(request, moved):
     return moved(FLOWS[request.param]())
 
 
-def test_divergence_is_the_trace_of_the_jacobian(flow):
-    x = jax.random.normal(jax.random.key(0), flow.shape)
-    jacobian = jax.jacfwd(lambda x: flow.velocity(x, 0.3)[0])(x).reshape(x.size, x.size)
-    np.testing.assert_allclose(flow.velocity(x, 0.3)[1], jnp.trace(jacobian), rtol=1e-10, atol=1e-10)
+class Found(NamedTuple):
+    """What each law compares, computed in one program."""
+
+    divergence: jax.Array
+    trace: jax.Array
+    sampled: jax.Array  # ln p of two fields, by the sampler
+    log_prob: jax.Array  # and by the density
+    base: jax.Array  # ln p of the point that is moved
+    log_det: jax.Array  # of the Jacobian of the map
+    moved: jax.Array
+    path: jax.Array
+    score: jax.Array
+    gradient: jax.Array
 
 
-def test_log_prob_is_that_of_the_sampler(flow):
-    x, log_prob = flow.sample_and_log_prob(jax.random.key(3), (5,))
-    np.testing.assert_allclose(flow.log_prob(x), log_prob, atol=1e-6)
+@pytest.fixture(scope="module")
+def found(flow):
+    def all_of(key):
+        keys = jax.random.split(key, 4)
+        x = jax.random.normal(keys[0], flow.shape)
+        jacobian = jax.jacfwd(lambda x: flow.velocity(x, 0.3)[0])(x).reshape(x.size, x.size)
+        z = flow.base._sample(keys[1])
+        of_the_map = jax.jacfwd(flow.forwards)(z).reshape(z.size, z.size)
+        another, sampled = flow._sample_and_log_prob(keys[2])
+        y, scored, score = flow.sample_and_score(keys[3])
+        log_prob, gradient = jax.lax.map(jax.value_and_grad(flow._log_prob), jnp.stack([another, y, flow.forwards(z)]))
+        return Found(
+            flow.velocity(x, 0.3)[1], jnp.trace(jacobian), jnp.stack([sampled, scored]), log_prob,
+            flow.base._log_prob(z), jnp.linalg.slogdet(of_the_map)[1], flow.forwards(z), flow.trajectory(z),
+            score, gradient[1],
+        )  # fmt: skip
+
+    return jax.jit(all_of)(jax.random.key(0))
 
 
-def test_log_det_is_that_of_the_jacobian_of_the_map(flow):
-    z = flow.base._sample(jax.random.key(4))
-    log_det = jnp.linalg.slogdet(jax.jacfwd(flow.forwards)(z).reshape(z.size, z.size))[1]
-    np.testing.assert_allclose(flow._log_prob(flow.forwards(z)), flow.base._log_prob(z) - log_det, atol=1e-6)
+def test_divergence_is_the_trace_of_the_jacobian(found):
+    np.testing.assert_allclose(found.divergence, found.trace, rtol=1e-10, atol=1e-10)
 
 
-def test_trajectory_ends_where_the_flow_does(flow):
-    z = flow.base._sample(jax.random.key(4))
-    path = flow.trajectory(z)
-    assert path.shape == (1 + flow.steps, *flow.shape)
-    np.testing.assert_allclose(path[-1], flow.forwards(z), rtol=1e-9, atol=1e-9)
+def test_log_prob_is_that_of_the_sampler(found):
+    np.testing.assert_allclose(found.log_prob[:2], found.sampled, atol=1e-6)
 
 
-def test_score_is_the_gradient_of_log_prob(flow):
-    x, log_prob, score = flow.sample_and_score(jax.random.key(6))
-    np.testing.assert_allclose(log_prob, flow._log_prob(x), atol=1e-6)
-    np.testing.assert_allclose(score, jax.grad(flow._log_prob)(x), rtol=1e-4, atol=1e-4)
+def test_log_det_is_that_of_the_jacobian_of_the_map(found):
+    np.testing.assert_allclose(found.log_prob[2], found.base - found.log_det, atol=1e-6)
+
+
+def test_trajectory_ends_where_the_flow_does(flow, found):
+    assert found.path.shape == (1 + flow.steps, *flow.shape)
+    np.testing.assert_allclose(found.path[-1], found.moved, rtol=1e-9, atol=1e-9)
+
+
+def test_score_is_the_gradient_of_log_prob(found):
+    np.testing.assert_allclose(found.score, found.gradient, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("sides", [(3, 3), (2, 4), (5,)])
@@ -69,8 +97,9 @@ def test_a_lattice_flow_has_the_symmetries_of_the_lattice(sides, moved):
     flow = moved(densities.LatticeFlow(sides, features=3))
     x = jax.random.normal(jax.random.key(1), sides)
     images = [-x, jnp.flip(x, 0), jnp.roll(x, 1, -1), *([x.T] if len(set(sides)) == 1 and len(sides) == 2 else [])]
+    of = jax.jit(lambda x: flow._log_prob(x))
     for image in images:
-        np.testing.assert_allclose(flow._log_prob(image), flow._log_prob(x), rtol=1e-12)
+        np.testing.assert_allclose(of(image), of(x), rtol=1e-12)
 
 
 def test_a_gaussian_field_has_the_spectrum_that_it_was_given():
@@ -89,8 +118,9 @@ def test_a_gaussian_field_has_the_spectrum_that_it_was_given():
 def test_a_symmetric_potential_makes_a_symmetric_density(moved):
     flow = moved(densities.MongeAmpereFlow(4, width=8, even=True, permutations=CYCLIC, key=jax.random.key(1)), 0.3)
     x = jax.random.normal(jax.random.key(1), (4,))
+    of = jax.jit(lambda x: flow._log_prob(x))
     for image in (-x, x[CYCLIC[1]], x[CYCLIC[3]]):
-        np.testing.assert_allclose(flow._log_prob(image), flow._log_prob(x), rtol=1e-12)
+        np.testing.assert_allclose(of(image), of(x), rtol=1e-12)
 
 
 def test_stochastic_trace_is_unbiased(moved):

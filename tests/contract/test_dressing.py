@@ -51,7 +51,8 @@ def test_without_a_flow_it_is_the_bare_hamiltonian(changes):
         assert np.all(np.abs(found.mean(axis=0) - bare) < 4.5 * error + 1e-12)
 
 
-def _after_a_measurement(steps=12):
+@pytest.fixture(scope="module")
+def measured(steps=12):
     """A short training with one measurement near its end: problem, system, state."""
     gas, rho = _start()
     training = problem(gas, rho, gas.beta, Config(batch=128, seed=1, steps=steps, remix=steps // 2))
@@ -62,8 +63,8 @@ def _after_a_measurement(steps=12):
     return training, gas, state
 
 
-def test_measured_states_are_orthonormal_and_have_the_energies_that_p_was_given():
-    training, gas, state = _after_a_measurement()
+def test_measured_states_are_orthonormal_and_have_the_energies_that_p_was_given(measured):
+    training, gas, state = measured
     assert not np.allclose(state.frame.states, training.start.frame.states)
     rho = training.density(state)
     mixing, sets = rho.psi.mixing, rho.psi.mixing.all_sets()
@@ -85,9 +86,9 @@ def test_measured_states_are_orthonormal_and_have_the_energies_that_p_was_given(
     assert np.all(np.abs(miss - miss.mean()) < 0.01 + 4.5 * errors)
 
 
-def test_symmetric_blocks_share_their_states_up_to_the_symmetry():
+def test_symmetric_blocks_share_their_states_up_to_the_symmetry(measured):
     """States of the momenta (1, 0) and (0, 1) have the same energies, although one of them was not measured."""
-    training, gas, state = _after_a_measurement()
+    training, gas, state = measured
     rho = training.density(state)
     mixing, vectors = rho.psi.mixing, rho.psi.orbitals
     energies = -np.asarray(state.frame.log_weights[0]) / gas.beta
@@ -105,9 +106,9 @@ def test_symmetric_blocks_share_their_states_up_to_the_symmetry():
     assert abs(a - b) < 4.5 * np.hypot(da, db)
 
 
-def test_the_density_of_a_run_can_be_trained_further():
+def test_the_density_of_a_run_can_be_trained_further(measured):
     """The measured states stay constants, and are where the next training starts from."""
-    training, gas, state = _after_a_measurement()
+    training, gas, state = measured
     rho = training.density(state)
     for remix in (0, 2):
         further = problem(gas, rho, gas.beta, Config(batch=32, seed=2, steps=4, remix=remix))

@@ -33,10 +33,9 @@ def test_velocity_commutes_with_permutations_rotations_and_reflections(flow):
     )
 
 
-def test_log_prob_is_invariant_and_that_of_the_sampler(flow):
-    x, log_prob = flow.sample_and_log_prob(jax.random.key(3), (5,))
-    np.testing.assert_allclose(flow.log_prob(x), log_prob, atol=1e-6)
-    np.testing.assert_allclose(flow.log_prob(-x[:, ::-1]), log_prob, atol=1e-6)
+def test_log_prob_is_invariant(flow):
+    log_prob, x = jax.jit(lambda x: flow._log_prob(x)), _positions(flow)
+    np.testing.assert_allclose(log_prob(-x[::-1]), log_prob(x), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """One set of laws for every density of spins: normalised, sampled as it is weighed, causal, exactly symmetric."""
 
 import itertools
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -35,21 +36,7 @@ def _all():
     }
 
 
-NAMES = [
-    "made",
-    "made_logistic",
-    "transformer",
-    "pixelcnn",
-    "rnn",
-    "product",
-    "blanket_lattice",
-    "blanket_glass_field",
-    "z2",
-    "point_group",
-]
-
-
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=_all(), scope="module")
 def density(request):
     """Each density with random parameters, as after training (fresh ones are uniform)."""
     fresh = _all()[request.param]
@@ -67,34 +54,52 @@ def _condition(density):
 STATES = jnp.array(list(itertools.product([-1.0, 1.0], repeat=N)))
 
 
-def test_probabilities_of_all_states_sum_to_one(density):
-    log_prob = density.log_prob(STATES, _condition(density))
-    assert abs(float(jax.nn.logsumexp(log_prob))) < 1e-12
+class Found(NamedTuple):
+    """What the laws compare, computed in one program."""
+
+    exact: jax.Array  # ln p of every state
+    s: jax.Array
+    sampled: jax.Array  # ln p of s by the sampler
+    log_prob: jax.Array  # and by the density
+    jacobian: jax.Array | None  # of the logits
 
 
-def test_log_prob_of_a_sample_is_its_log_prob(density):
-    s, log_prob = density.sample_and_log_prob(jax.random.key(2), (200,), _condition(density))
-    assert set(np.unique(s)) <= {-1.0, 1.0}
-    np.testing.assert_allclose(log_prob, density.log_prob(s, _condition(density)), rtol=0, atol=1e-11)
+@pytest.fixture(scope="module")
+def found(density):
+    condition = _condition(density)
+
+    def all_of(key):
+        s, sampled = density.sample_and_log_prob(key, (5000,), condition)
+        causal = isinstance(density, AbstractAutoregressive)
+        jacobian = jax.jacobian(lambda s: density.logits(s, condition))(STATES[123]) if causal else None
+        return Found(density.log_prob(STATES, condition), s, sampled, density.log_prob(s, condition), jacobian)
+
+    return jax.jit(all_of)(jax.random.key(2))
 
 
-def test_sample_frequencies_follow_the_density(density):
-    s, log_prob = density.sample_and_log_prob(jax.random.key(3), (5000,), _condition(density))
-    exact = density.log_prob(STATES, _condition(density))
+def test_probabilities_of_all_states_sum_to_one(found):
+    assert abs(float(jax.nn.logsumexp(found.exact))) < 1e-12
+
+
+def test_log_prob_of_a_sample_is_its_log_prob(found):
+    assert set(np.unique(found.s)) <= {-1.0, 1.0}
+    np.testing.assert_allclose(found.sampled, found.log_prob, rtol=0, atol=1e-11)
+
+
+def test_sample_frequencies_follow_the_density(found):
     for values, state_values in (
-        (s[:, 0], STATES[:, 0]),
-        (s[:, 3] * s[:, 7], STATES[:, 3] * STATES[:, 7]),
-        (log_prob, exact),
+        (found.s[:, 0], STATES[:, 0]),
+        (found.s[:, 3] * found.s[:, 7], STATES[:, 3] * STATES[:, 7]),
+        (found.sampled, found.exact),
     ):
-        expected = jnp.sum(jnp.exp(exact) * state_values)
+        expected = jnp.sum(jnp.exp(found.exact) * state_values)
         assert abs(values.mean() - expected) < 4.5 * values.std() / np.sqrt(len(values)) + 1e-12
 
 
-def test_conditionals_see_earlier_spins_only(density):
-    if not isinstance(density, AbstractAutoregressive):
+def test_conditionals_see_earlier_spins_only(found):
+    if found.jacobian is None:
         pytest.skip("a mixture and a product have no conditionals")
-    jacobian = jax.jacobian(lambda s: density.logits(s, _condition(density)))(STATES[123])
-    assert float(jnp.abs(jnp.triu(jacobian)).max()) == 0.0
+    assert float(jnp.abs(jnp.triu(found.jacobian)).max()) == 0.0
 
 
 def test_blanket_without_field_is_even_exactly():
@@ -102,7 +107,8 @@ def test_blanket_without_field_is_even_exactly():
     density = eqx.tree_at(
         lambda d: d.coefficients, density, jax.random.normal(jax.random.key(0), density.coefficients.shape)
     )
-    np.testing.assert_allclose(density.log_prob(STATES, BETA), density.log_prob(-STATES, BETA), rtol=0, atol=1e-12)
+    log_prob = jax.jit(lambda s: density.log_prob(s, BETA))
+    np.testing.assert_allclose(log_prob(STATES), log_prob(-STATES), rtol=0, atol=1e-12)
 
 
 def test_blanket_starts_exact_when_the_undrawn_spins_do_not_interact():
@@ -116,9 +122,10 @@ def test_blanket_starts_exact_when_the_undrawn_spins_do_not_interact():
 @pytest.mark.parametrize("group", ["z2", "point_group"])
 def test_symmetrised_density_is_invariant(group):
     density = _all()[group]
-    log_prob = density.log_prob(STATES[:500])
+    log_prob = jax.jit(lambda s: density.log_prob(s))
+    exact = log_prob(STATES)
     for permutation, sign in zip(density.permutations, density.signs, strict=True):
-        np.testing.assert_allclose(density.log_prob(sign * STATES[:500][:, permutation]), log_prob, atol=1e-12)
+        np.testing.assert_allclose(log_prob(sign * STATES[:, permutation]), exact, atol=1e-12)
 
 
 def test_symmetriser_refuses_a_set_that_is_not_a_group():
