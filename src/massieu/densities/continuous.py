@@ -140,19 +140,25 @@ def chebyshev(t: Array, count: int) -> Array:
 
 
 def runge_kutta(rate: Callable[[Any, Array], Any], state: Any, steps: int) -> Any:
-    """Classical fourth-order integration from 0 to 1; the backward pass recomputes each step instead of storing it."""
+    """Classical fourth-order integration from 0 to 1; the backward pass recomputes each step instead of storing it.
+
+    A loop over the four stages, because compiling `rate` once is four times faster than writing it out four times.
+    """
     dtype = jax.tree.leaves(state)[0].dtype
     h = jnp.asarray(1 / steps, dtype)
+    nodes, weights = jnp.array([0, 0.5, 0.5, 1], dtype), jnp.array([1 / 6, 1 / 3, 1 / 3, 1 / 6], dtype)
 
     def moved(state: Any, slope: Any, by: Array) -> Any:
         return jax.tree.map(lambda y, k: y + by * k, state, slope)
 
     def step(state: Any, i: Array) -> tuple[Any, None]:
-        t = i.astype(dtype) * h
-        k1 = rate(state, t)
-        k2 = rate(moved(state, k1, h / 2), t + h / 2)
-        k3 = rate(moved(state, k2, h / 2), t + h / 2)
-        k4 = rate(moved(state, k3, h), t + h)
-        return jax.tree.map(lambda y, a, b, c, d: y + h / 6 * (a + 2 * b + 2 * c + d), state, k1, k2, k3, k4), None
+        def stage(carry: tuple[Any, Any], at: tuple[Array, Array]) -> tuple[tuple[Any, Any], None]:
+            (slope, total), (node, weight) = carry, at
+            slope = rate(moved(state, slope, node * h), (i.astype(dtype) + node) * h)
+            return (slope, moved(total, slope, weight * h)), None
+
+        slope = jax.eval_shape(rate, state, h)  # of its own dtype: a state may be carried in higher precision
+        at_rest = jax.tree.map(lambda k: jnp.zeros(k.shape, k.dtype), slope)
+        return jax.lax.scan(stage, (at_rest, state), (nodes, weights))[0][1], None
 
     return jax.lax.scan(jax.checkpoint(step), state, jnp.arange(steps))[0]
