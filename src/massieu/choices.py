@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from massieu import densities, estimators, families
+from massieu import densities, estimators, families, mixed
 from massieu.config import OF_FIELDS, OF_SPINS, Config
 from massieu.errors import InputError, did_you_mean, require
 from massieu.evaluation import CHUNK, Evaluation, evaluate
@@ -33,6 +34,8 @@ def configure(system: System, **options: Any) -> Config:
             raise InputError(f"{name} = {value}: no such option{did_you_mean(name, fields)}")
         if fields[name].metadata["only"] not in (None, kind) and value != fields[name].default:
             raise InputError(f"{name} = {value}: must be left out, {system.name} has no use for it")
+    if options.get("data") is not None:
+        options["data"] = str(Path(options["data"]).resolve())  # a run is resumed from anywhere
     return Config(**{**system.training_defaults(), **options})
 
 
@@ -101,6 +104,7 @@ def checked_density(system: System, density: Any, beta: float, config: Config) -
     density = make_density(system, config) if density is None else density
     if not isinstance(system, QuantumSystem):
         estimators.check(config.gradient, density)
+        mixed.examples(config, density)
     return density
 
 

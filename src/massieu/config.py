@@ -58,6 +58,10 @@ class Config:
     range: str | None = option(
         None, "one density for a range of a parameter, NAME:LOW:HIGH, e.g. beta:0.2:0.6", only="classical"
     )
+    data: str | None = option(
+        None, "train by example too: .npy file of configurations (M, *shape) of the system", only="classical"
+    )
+    data_weight: float = option(0.5, "share of the data's -ln p in the loss, the rest is beta F", only="classical")
     target_error: float = option(0.0, "stop training once beta Var(F_loc) / 2 < target_error |F|; 0: never")
     precision: str = option(
         "float64", "precision of the training, float64 or float32; evaluation is float64", only="classical"
@@ -109,7 +113,8 @@ class Config:
                 positive(name, getattr(self, name))
         for name in ("trust", "clip", "clip_force", "clip_energy"):
             positive(name, getattr(self, name))
-        require(0 <= self.anneal <= 1, "anneal", self.anneal, "between 0 and 1")
+        for name in ("anneal", "data_weight"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
         ok = math.isfinite(self.target_error) and self.target_error >= 0
         require(ok, "target_error", self.target_error, "a finite number >= 0")
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from massieu import estimators, families, optimize
+from massieu import estimators, families, mixed, optimize
 from massieu.config import Config
 from massieu.principle import Samples, scores, trainable
 from massieu.systems.base import ClassicalSystem
@@ -69,6 +69,7 @@ def problem(system: ClassicalSystem, density: Any, beta: float, config: Config) 
     """Split the density, choose the optimiser, and compile nothing yet: the first call of `step` does."""
     params, static = trainable(density)
     params = jax.tree.map(lambda leaf: leaf.astype(config.precision), params)
+    by_example = mixed.examples(config, density)
     family = None if config.range is None else families.parse(config.range, system, beta)
     params = params if family is None else family.start(params)
     blocks = getattr(density, "blocks", 1)
@@ -86,12 +87,17 @@ def problem(system: ClassicalSystem, density: Any, beta: float, config: Config) 
         one = eqx.Partial(_group, state.params, static, system, config, family, for_fisher, beta)
         samples, beta_of, gradients, of_fisher = jax.lax.map(lambda args: one(*args), (keys, jnp.arange(GROUPS)))
         gradient = jax.tree.map(lambda g, p: jnp.mean(g, axis=0).astype(p.dtype), gradients, state.params)
+        more = {}
+        if by_example is not None:
+            choice = jax.random.fold_in(keys[0], GROUPS)
+            gradient, loss = by_example.mixed(gradient, state.params, static, choice, config.batch, beta)
+            more = {"data_loss": loss}
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), of_fisher)
         updates, opt_state = optimiser.update(
             gradient, state.opt_state, state.params, **({"scores": flat} if natural else {})
         )
         new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.key, state.step + 1)
-        return new, {"beta": beta} | _metrics(samples, beta_of, gradients)
+        return new, {"beta": beta} | _metrics(samples, beta_of, gradients) | more
 
     def combine(params: Any, _: Any, value: float | None = None) -> Any:
         if family is not None:
