@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from massieu.cli import main
 from massieu.errors import InputError
-from massieu.learning import REALS, SPINS, FitConfig, fit, make_density, read
+from massieu.fit_data import REALS, SPINS, FitConfig, read
+from massieu.learning import fit, make_density
 
 RNG = np.random.default_rng(0)
 
@@ -47,6 +49,17 @@ def test_two_moons_are_learned_far_beyond_a_gaussian():
     assert found.validation.value < found.simple.value - 0.4
 
 
+def test_likelihood_of_angles_is_their_entropy():
+    """The second angle follows the first, both around the whole circle."""
+    first = RNG.uniform(0, 4 * np.pi, size=6000)
+    x = np.stack([first, 0.5 + first + RNG.vonmises(0.0, 4.0, size=6000)], axis=1)
+    found = fit(x, density="circular-spline", steps=300, width=24, seed=1)
+    entropy = np.log(2 * np.pi) + stats.vonmises(4.0).entropy()
+    assert -4.5 * found.validation.error < found.validation.value - entropy < 0.1
+    assert found.simple_name.startswith("independent angles")
+    assert abs(found.simple.value - 2 * np.log(2 * np.pi)) < 0.02
+
+
 def test_interrupted_fit_continues_to_the_same_bits(tmp_path):
     x = RNG.normal(size=(400, 2))
     options = {"density": "continuous", "steps": 40, "width": 4, "batch": 16}
@@ -80,6 +93,11 @@ def test_command_writes_a_report(tmp_path, monkeypatch, capsys):
         "likelihood.png", "samples.png", "trajectories.png"
     }  # fmt: skip
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["status"] == "finished"
+    first = (tmp_path / "out" / "summary.json").read_text()
+    for again in ("resume", "report"):
+        assert main([again, "out"]) == 0 and "one Gaussian" in capsys.readouterr().out
+        assert (tmp_path / "out" / "summary.json").read_text() == first
+    assert main(["resume", "out", "--steps", "5"]) == 2 and "steps = 5" in capsys.readouterr().err
     assert main([*command[:-1], "other", "--density", "made"]) == 2
     assert main([*command, "--seed", "3"]) == 2 and "same data" in capsys.readouterr().err
 

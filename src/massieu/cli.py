@@ -17,7 +17,7 @@ import yaml
 from massieu import arguments as flags
 from massieu import commands
 from massieu.arguments import Parser, checked, named_system, system_parser
-from massieu.errors import InputError, RunError, did_you_mean
+from massieu.errors import InputError, RunError, did_you_mean, require
 from massieu.version import __version__
 
 COMMANDS = {
@@ -129,6 +129,9 @@ def _resume(arguments: list[str]) -> int:
     if values.steps is not None and values.steps < 1:
         raise InputError(f"steps = {values.steps}: must be an integer >= 1")
     folder = Path(values.dir)
+    if commands.is_fit(folder):
+        require(values.steps is None, "steps", values.steps, "left out for a fit, whose schedule is made for its own")
+        return commands.continue_fit(folder)
     run = resume(folder, values.steps, Lines())
     if run is None:
         print(f"{folder} is finished; --steps N would train it further")

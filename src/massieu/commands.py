@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -12,6 +13,9 @@ from massieu import arguments as flags
 from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
 from massieu.errors import InputError
 from massieu.systems import SYSTEMS, QuantumSystem
+
+if TYPE_CHECKING:
+    from massieu.learning import Fit
 
 
 def list_systems(arguments: list[str]) -> int:
@@ -108,9 +112,12 @@ def report(arguments: list[str]) -> int:
     """Figures and report.html of a run."""
     from massieu.report import write_report
 
-    parser = Parser(prog="massieu report", description="figures and report.html of a run")
+    parser = Parser(prog="massieu report", description="figures and report.html of a run or a fit")
     parser.add_argument("dir", metavar="DIR")
-    print(write_report(Path(parser.parse(arguments).dir)))
+    folder = Path(parser.parse(arguments).dir)
+    if is_fit(folder):
+        return continue_fit(folder)
+    print(write_report(folder))
     return 0
 
 
@@ -150,14 +157,13 @@ def fit(arguments: list[str]) -> int:
     import dataclasses
     import typing
 
-    from massieu.figures_fit import rows, write_report
-    from massieu.learning import FitConfig
+    from massieu.fit_data import FitConfig
     from massieu.learning import fit as run_fit
     from massieu.progress import Lines
     from massieu.systems.base import read_array
 
     parser = Parser(prog="massieu fit", description="a density of configurations (M, d) by maximum likelihood")
-    parser.add_argument("data", metavar="DATA.npy", help="spins of +-1, or real vectors")
+    parser.add_argument("data", metavar="DATA.npy", help="spins of +-1, real vectors, or angles in radians")
     hints = typing.get_type_hints(FitConfig)
     for field in dataclasses.fields(FitConfig):
         flags.add_flag(parser, field.name, field, hints[field.name])
@@ -167,7 +173,26 @@ def fit(arguments: list[str]) -> int:
         raise InputError("out = None: must be given, the directory of the fit")
     given = {f.name: values[f.name] for f in dataclasses.fields(FitConfig) if values[f.name] is not None}
     found = run_fit(read_array("data", values["data"]), out=values["out"], progress=Lines(), **given)
+    return _show_fit(Path(values["out"]), found)
+
+
+def is_fit(folder: Path) -> bool:
+    """Whether the directory is that of a fit, not of a run."""
+    return (folder / "fit.yaml").exists()
+
+
+def continue_fit(folder: Path) -> int:
+    """Train what is left of a fit, and show it."""
+    from massieu.learning import resume
+    from massieu.progress import Lines
+
+    return _show_fit(folder, resume(folder, Lines()))
+
+
+def _show_fit(folder: Path, found: Fit) -> int:
+    from massieu.figures_fit import rows, write_report
+
     for name, value in rows(found):
         print(f"-ln p, {name:40s} {value}")
-    print(f"report: {write_report(Path(values['out']), found)}")
+    print(f"report: {write_report(folder, found)}")
     return 0

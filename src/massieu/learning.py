@@ -2,7 +2,7 @@
 
     loss = -E_data[ln p(x)]   (a diffusion is trained by denoising, and judged by its likelihood)
 
-fit.yaml  metrics.csv  checkpoints/ (each with the best parameters so far)  summary.json  samples.npz  report.html
+fit.yaml  data.npy  metrics.csv  checkpoints/ (with the best parameters so far)  summary.json  samples.npz  report.html
 """
 
 from __future__ import annotations
@@ -27,44 +27,17 @@ from flowjax import bijections, distributions
 from jax import Array
 
 from massieu import checkpoint, densities, optimize, statistics
-from massieu.config import option
 from massieu.densities.vectors import coupling
-from massieu.errors import InputError, RunError, at_least, one_of, positive, require
+from massieu.errors import InputError, RunError, require
+from massieu.fit_data import EVALUATED, Data, FitConfig, read, simple_model
 from massieu.principle import Estimate, trainable
 from massieu.progress import Progress, Silent
 from massieu.run_directory import append_metrics, read_metrics, write_metrics
 from massieu.train import TrainState
 
-SPINS = ("made", "transformer", "rnn")
-REALS = ("spline", "realnvp", "continuous", "monge-ampere", "diffusion")
 VALIDATED = 1000  # configurations of the validation set judged during training
-EVALUATED = 5000  # at most, of each set, at the end
 SAMPLES = 5000
 SAVES = 20  # checkpoints, each with a validation, in a fit
-
-
-@dataclasses.dataclass(frozen=True)
-class FitConfig:
-    """How to fit; the same fields in Python and on the command line."""
-
-    density: str = option("auto", f"{', '.join(SPINS)} for spins; {', '.join(REALS)} for reals")
-    steps: int = option(3000, "training steps of Adam")
-    batch: int = option(256, "configurations a step")
-    learning_rate: float = option(4e-3, "peak learning rate")
-    width: int | None = option(None, "width of the layers (default: the density's own)")
-    depth: int | None = option(None, "number of layers (default: the density's own)")
-    validation: float = option(0.1, "fraction of the data held back")
-    seed: int = option(0, "seed of everything random in the fit")
-
-    def __post_init__(self) -> None:
-        one_of("density", self.density, ("auto", *SPINS, *REALS))
-        for name, smallest in (("steps", 1), ("batch", 1), ("seed", 0)):
-            at_least(name, getattr(self, name), smallest)
-        for name in ("width", "depth"):
-            if getattr(self, name) is not None:
-                at_least(name, getattr(self, name), 1)
-        positive("learning_rate", self.learning_rate)
-        require(0 < self.validation < 0.9, "validation", self.validation, "a fraction between 0 and 0.9")
 
 
 class Fit(NamedTuple):
@@ -95,30 +68,6 @@ class Fit(NamedTuple):
         }
 
 
-class Data(NamedTuple):
-    """Shuffled configurations, (M, d) each, and what they are: "spins" or "reals"."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    kind: str
-
-
-def read(data: np.ndarray, config: FitConfig) -> Data:
-    """Split into training and validation set; InputError for data or a density that do not fit."""
-    data = np.asarray(data, float)
-    require(data.ndim == 2 and len(data) >= 20, "data", f"of shape {data.shape}", "at least 20 configurations (M, d)")
-    require(bool(np.all(np.isfinite(data))), "data", "with NaN or infinity", "of finite numbers")
-    kind = "spins" if np.all(np.abs(data) == 1) else "reals"
-    allowed = SPINS if kind == "spins" else REALS
-    if config.density != "auto" and config.density not in allowed:
-        raise InputError(f"density = {config.density}: must be auto or one of {', '.join(allowed)} for {kind}")
-    if kind == "reals":
-        require(bool(np.all(data.std(axis=0) > 0)), "data", "with a constant column", "free of constant columns")
-    shuffled = data[np.random.default_rng(config.seed).permutation(len(data))]
-    held = max(2, round(config.validation * len(data)))
-    return Data(shuffled[held:], shuffled[:held], kind)
-
-
 def make_density(data: Data, config: FitConfig) -> Any:
     """The density that the configuration names, around the mean and the width of the data for reals."""
     d, key = data.train.shape[1], jax.random.key(config.seed)
@@ -126,6 +75,8 @@ def make_density(data: Data, config: FitConfig) -> Any:
     if data.kind == "spins":
         makers = {"made": densities.MADE, "transformer": densities.CausalTransformer, "rnn": densities.RNN}
         return makers["made" if config.density == "auto" else config.density](d, key=key, **sizes)
+    if data.kind == "angles":
+        return densities.CircularSpline(d, key=key, **sizes)
     name = "spline" if config.density == "auto" else config.density
     if name in ("spline", "realnvp") and d < 2:
         raise InputError(f"density = {name}: must be another one for a single column, which couples to nothing")
@@ -143,7 +94,7 @@ def make_density(data: Data, config: FitConfig) -> Any:
 
 
 def fit(data: np.ndarray, *, out: str | Path | None = None, progress: Progress | None = None, **options: Any) -> Fit:
-    """Fit a density to configurations (M, d), spins of +-1 or reals; `options` are fields of `FitConfig`.
+    """Fit a density to configurations (M, d), spins of +-1, reals or radians; `options` are fields of `FitConfig`.
 
     With `out` the fit is written there, and continues where it stopped if the directory holds an unfinished one of
     the same data and options.  InputError for anything that cannot work, RunError if the loss is not finite.
@@ -155,7 +106,7 @@ def fit(data: np.ndarray, *, out: str | Path | None = None, progress: Progress |
     with jax.enable_x64(True):
         parts = read(data, config)
         density = make_density(parts, config)
-        folder = None if out is None else _prepare(Path(out), parts, config)
+        folder = None if out is None else _prepare(Path(out), parts, config, data)
         params, static = trainable(density)
         best, rows = _train(parts, params, static, config, folder, progress)
         progress.close()
@@ -165,8 +116,17 @@ def fit(data: np.ndarray, *, out: str | Path | None = None, progress: Progress |
     return found
 
 
-def _prepare(folder: Path, data: Data, config: FitConfig) -> Path:
-    """A new directory with fit.yaml, or that of an unfinished fit of the same data and options."""
+def resume(folder: Path, progress: Progress) -> Fit:
+    """Continue the fit in a directory from its newest checkpoint; a finished one is evaluated again."""
+    try:
+        options, data = yaml.safe_load((folder / "fit.yaml").read_text())["fit"], np.load(folder / "data.npy")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"dir = {folder}: must be the directory of a fit, with fit.yaml and data.npy") from None
+    return fit(data, out=folder, progress=progress, **options)
+
+
+def _prepare(folder: Path, data: Data, config: FitConfig, whole: np.ndarray) -> Path:
+    """A new directory with fit.yaml and the data, or that of an unfinished fit of the same data and options."""
     shape = [len(data.train) + len(data.validation), data.train.shape[1]]
     mine = {"fit": dataclasses.asdict(config), "data": {"shape": shape, "sum": float(data.train.sum())}}
     path = folder / "fit.yaml"
@@ -178,6 +138,7 @@ def _prepare(folder: Path, data: Data, config: FitConfig) -> Path:
         raise InputError(f"out = {folder}: must be a new or empty directory")
     try:
         (folder / "checkpoints").mkdir(parents=True)
+        checkpoint.write_atomically(folder / "data.npy", _bytes_of(np.save, np.asarray(whole, float)))
         checkpoint.write_atomically(path, yaml.safe_dump(mine, sort_keys=False).encode())
     except OSError as error:
         raise InputError(f"out = {folder}: must be a writable directory ({error.strerror})") from None
@@ -250,28 +211,20 @@ def _evaluated(data: Data, density: Any, config: FitConfig, rows: list[dict[str,
         return statistics.mean(-np.asarray(density.log_prob(jnp.asarray(x[:EVALUATED]))))
 
     samples = np.asarray(density.sample(jax.random.key(config.seed + 1), (SAMPLES,)))
-    simple, name = _simple_model(data)
+    simple, name = simple_model(data)
     train, validation = likelihood(data.train), likelihood(data.validation)
     held = data.validation[:SAMPLES]
     return Fit(density, train, validation, simple, name, samples, held, rows, config)
 
 
-def _simple_model(data: Data) -> tuple[Estimate, str]:
-    """-ln p of the validation set under independent spins, or under one Gaussian."""
-    x = data.validation[:EVALUATED]
-    if data.kind == "spins":
-        m = np.clip(data.train.mean(axis=0), -1 + 1e-6, 1 - 1e-6)
-        return statistics.mean(-np.sum(np.log(0.5 * (1 + x * m)), axis=1)), "independent spins"
-    centred = x - data.train.mean(axis=0)
-    covariance = np.atleast_2d(np.cov(data.train.T)) + 1e-12 * np.eye(x.shape[1])
-    quadratic = np.sum(centred * np.linalg.solve(covariance, centred.T).T, axis=1)
-    constant = 0.5 * (np.linalg.slogdet(covariance)[1] + x.shape[1] * math.log(2 * math.pi))
-    return statistics.mean(0.5 * quadratic + constant), "one Gaussian"
-
-
 def save(folder: Path, found: Fit) -> None:
     """samples.npz (with some of the validation data) and summary.json."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, samples=found.samples, data=found.data)
-    checkpoint.write_atomically(folder / "samples.npz", buffer.getvalue())
+    both = _bytes_of(np.savez_compressed, samples=found.samples, data=found.data)
+    checkpoint.write_atomically(folder / "samples.npz", both)
     checkpoint.write_atomically(folder / "summary.json", json.dumps(found.summary(), indent=2).encode())
+
+
+def _bytes_of(save_to: Callable[..., None], *arrays: np.ndarray, **named: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    save_to(buffer, *arrays, **named)
+    return buffer.getvalue()

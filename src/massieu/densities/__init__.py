@@ -9,12 +9,14 @@ from massieu.densities.ensembles import Gaussian, Ginibre, Hermite
 from massieu.densities.equivariant import EquivariantFlow
 from massieu.densities.lattice import GaussianField, LatticeFlow
 from massieu.densities.made import MADE
+from massieu.densities.molecule import InFrame, molecular_flow
 from massieu.densities.neural_ode import Diffusion, MongeAmpereFlow, NeuralODE
 from massieu.densities.neural_rg import NeuralRG
 from massieu.densities.pixelcnn import PixelCNN
 from massieu.densities.product import ProductSpins
 from massieu.densities.recurrent import RNN
 from massieu.densities.symmetric import Symmetrised, Translated, spin_flip, square_lattice
+from massieu.densities.torus import CircularSpline
 from massieu.densities.transformer import CausalTransformer
 from massieu.densities.vectors import OnLattice, coupled_field, coupling, torus_symmetries
 
@@ -25,6 +27,7 @@ __all__ = [
     "BoxedDimer",
     "CausalTransformer",
     "CentralFlow",
+    "CircularSpline",
     "ContinuousFlow",
     "CrystalFlow",
     "Diffusion",
@@ -34,6 +37,7 @@ __all__ = [
     "Ginibre",
     "HarmonicCrystal",
     "Hermite",
+    "InFrame",
     "LatticeFlow",
     "MongeAmpereFlow",
     "NeuralODE",
@@ -45,6 +49,7 @@ __all__ = [
     "Translated",
     "coupled_field",
     "coupling",
+    "molecular_flow",
     "spin_flip",
     "square_lattice",
     "torus_symmetries",

@@ -8,6 +8,7 @@ from massieu.systems.hopfield import Hopfield
 from massieu.systems.ising import Ising
 from massieu.systems.ising_dual import IsingDual
 from massieu.systems.lennard_jones import LennardJones
+from massieu.systems.molecule import Molecule
 from massieu.systems.phi4 import Phi4
 from massieu.systems.quantum import QuantumSystem
 from massieu.systems.sk import SK
@@ -16,7 +17,19 @@ from massieu.systems.water import MonatomicWater
 System = ClassicalSystem | QuantumSystem
 SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem]] = {
     system.name: system
-    for system in (Ising, IsingDual, SK, Hopfield, CoulombTrap, Phi4, LennardJones, MonatomicWater, Dimer, ElectronGas)
+    for system in (
+        Ising,
+        IsingDual,
+        SK,
+        Hopfield,
+        CoulombTrap,
+        Phi4,
+        LennardJones,
+        MonatomicWater,
+        Dimer,
+        Molecule,
+        ElectronGas,
+    )
 }
 
 __all__ = [
@@ -31,6 +44,7 @@ __all__ = [
     "Ising",
     "IsingDual",
     "LennardJones",
+    "Molecule",
     "MonatomicWater",
     "PairwiseSpins",
     "Phi4",
