@@ -90,6 +90,9 @@ def _field_density(system: LatticeField, kind: str, key: Any, sizes: dict[str, A
         return densities.coupled_field(kind, lattice, width, key, **sizes)
     if kind == "neural-rg":
         return densities.NeuralRG(lattice, spectrum=system.free_spectrum(), key=key, **sizes)
+    if kind == "diffusion":
+        force = jax.grad(lambda x: -system.energy(x))
+        return densities.DiffusionSampler(lattice, width, force=force, key=key, **sizes)
     if kind == "continuous":
         return densities.OnLattice(densities.NeuralODE(n, key=key, **sizes), lattice, width)
     group = densities.torus_symmetries(lattice)
@@ -104,8 +107,20 @@ def checked_density(system: System, density: Any, beta: float, config: Config) -
     density = make_density(system, config) if density is None else density
     if not isinstance(system, QuantumSystem):
         estimators.check(config.gradient, density)
+        _check_augmented(config, density)
         mixed.examples(config, density)
     return density
+
+
+def _check_augmented(config: Config, density: Any) -> None:
+    """A density whose ln p is that of a path has the pathwise gradient, and no Fisher matrix."""
+    if not getattr(density, "augmented", False):
+        return
+    kind = type(density).__name__
+    only = {name for _, name in estimators.parse(config.gradient)} <= {"pathwise", "pathwise-total"}
+    require(only, "gradient", config.gradient, f"pathwise for {kind}, which has no ln p(x)")
+    require(config.optimiser != "natural", "optimiser", config.optimiser, f"adam for {kind}, which has no ln p(x)")
+    require(config.data is None, "data", config.data, f"left out for {kind}, which has no ln p(x)")
 
 
 def start_problem(system: System, density: Any, beta: float, config: Config) -> Problem:

@@ -10,7 +10,7 @@ from massieu import estimators
 from massieu.errors import at_least, one_of, positive, require
 
 OF_SPINS = ("blanket", "made", "transformer", "pixelcnn", "rnn", "product")
-OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere")
+OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere", "diffusion")
 DENSITIES = ("auto", *OF_SPINS, *OF_FIELDS)
 
 

@@ -117,7 +117,8 @@ def pathwise_gradient(
     Roeder, Wu and Duvenaud 2017): still unbiased, and its variance vanishes at the exact density.  A density with
     a method ``sample_and_score(key) -> x, ln p, d ln p/dx`` spares the second evaluation that this needs; there a
     finite `clip` shortens the pull dF_loc/dx on a sample to that many times the batch's median (a small bias that
-    keeps one close encounter from deciding the step).
+    keeps one close encounter from deciding the step).  One with `augmented`, whose ln p is that of a longer path, has
+    no ln p at fixed x and keeps the term.
     """
     keys = jax.random.split(key, batch)
 
@@ -130,7 +131,7 @@ def pathwise_gradient(
             pull = _shortened(jax.lax.stop_gradient(force + score / beta), clip)
             return jnp.sum(x * pull) / batch, Samples(x, log_prob, value)
         x, log_prob = density.sample_and_log_prob(key, (batch,), condition)
-        if path_only:
+        if path_only and not getattr(density, "augmented", False):
             frozen = eqx.combine(jax.lax.stop_gradient(params), static)
             log_prob = frozen.log_prob(x, condition)
         samples = Samples(x, log_prob, jax.vmap(energy)(x))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import yaml
 
 from massieu import checkpoint, figures
@@ -116,6 +117,7 @@ def run(plan: Plan, out: Path, progress: Callable[[], Progress]) -> tuple[list[R
             teller.close()
             teller.say(f"{label}: failed: {error}")
             failed.append(point.name)
+        jax.clear_caches()  # the programs of one point are not those of the next, and a process can hold only so many
     rows = [_row(point, summary) for point in plan.points if (summary := _finished(out / point.name))]
     _write(plan, out, rows)
     return rows, failed

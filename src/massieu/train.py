@@ -73,7 +73,7 @@ def problem(system: ClassicalSystem, density: Any, beta: float, config: Config) 
     family = None if config.range is None else families.parse(config.range, system, beta)
     params = params if family is None else family.start(params)
     blocks = getattr(density, "blocks", 1)
-    natural = _is_natural(params, blocks, config)
+    natural = _is_natural(params, blocks, config) and not getattr(density, "augmented", False)
     optimiser = _optimiser(config, natural, blocks)
     start = TrainState(params, optimiser.init(params), jax.random.key(config.seed), jnp.zeros((), jnp.int32))
     of_beta = family is not None and family.name == "beta"  # low beta is in the range: nothing to anneal

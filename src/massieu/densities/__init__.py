@@ -5,6 +5,7 @@ from massieu.densities.boxed import BoxedDimer
 from massieu.densities.central import CentralFlow
 from massieu.densities.continuous import ContinuousFlow
 from massieu.densities.crystal import CrystalFlow, HarmonicCrystal
+from massieu.densities.diffusion_sampler import DiffusionSampler
 from massieu.densities.ensembles import Gaussian, Ginibre, Hermite
 from massieu.densities.equivariant import EquivariantFlow
 from massieu.densities.lattice import GaussianField, LatticeFlow
@@ -31,6 +32,7 @@ __all__ = [
     "ContinuousFlow",
     "CrystalFlow",
     "Diffusion",
+    "DiffusionSampler",
     "EquivariantFlow",
     "Gaussian",
     "GaussianField",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -66,7 +67,7 @@ class InFrame(AbstractDistribution):
         return self.internal._log_prob(z) + self._placed(z)[1]
 
 
-def molecular_flow(frame: Frame, beta: float, *, key: Array, **sizes: int) -> InFrame:
+def molecular_flow(frame: Frame, beta: float, *, key: Array, **sizes: Any) -> InFrame:
     """A continuous flow of the normal modes that starts as the harmonic molecule at beta; sizes: width, depth."""
     flow = NeuralODE(len(frame.stiffness), key=key, **sizes)
     return InFrame(frame, 1 / np.sqrt(beta * frame.stiffness), flow)

@@ -36,6 +36,7 @@ class NeuralODE(ContinuousFlow):
 
     probe: without it the divergence is exact, d directional derivatives; with a random vector of mean zero and unit
     covariance it is Hutchinson's estimate with that vector, one directional derivative.
+    adjoint: gradients by the adjoint equation, with memory that does not grow with the steps (see `runge_kutta`).
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -44,11 +45,16 @@ class NeuralODE(ContinuousFlow):
     steps: int
     network: Perceptron
     probe: Array | None
+    adjoint: bool
 
-    def __init__(self, d: int, *, width: int = 64, depth: int = 2, steps: int = 10, key: Array):
-        self.shape, self.cond_shape, self.steps, self.probe = (d,), None, steps, None
+    def __init__(self, d: int, *, width: int = 64, depth: int = 2, steps: int = 10, adjoint: bool = False, key: Array):
+        self.shape, self.cond_shape, self.steps, self.probe, self.adjoint = (d,), None, steps, None, adjoint
         self.base = standard_normal(d)
         self.network = perceptron(key, [d + 1 + 2 * FREQUENCIES, *[width] * depth, d])
+
+    @property
+    def by_adjoint(self) -> bool:
+        return self.adjoint
 
     def velocity(self, x: Array, t: Array, condition: Array | None = None) -> tuple[Array, Array]:
         times = time_features(jnp.asarray(t, x.dtype))
