@@ -19,6 +19,7 @@ from massieu.principle import trainable
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", os.environ["XDG_CACHE_HOME"] + "/massieu/xla")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -43,9 +43,9 @@ def test_member_of_a_family_is_a_density_at_its_value(run):
 
 
 def test_a_run_with_a_range_continues_where_it_stopped(tmp_path):
-    options = {"steps": 6, "samples": 500, "range": "lam:6:10", "batch": 32, "checkpoint_every": 3, "reference": False}
-    whole = ms.minimize(Phi4(l=4), out=tmp_path / "a", **options)
-    ms.minimize(Phi4(l=4), out=tmp_path / "b", **options | {"steps": 3})
+    options = {"steps": 6, "samples": 500, "range": "beta:0.2:0.6", "batch": 32, "checkpoint_every": 3, "seed": 1}
+    whole = ms.minimize(Ising(l=3, beta=0.4), out=tmp_path / "a", **options)
+    ms.minimize(Ising(l=3, beta=0.4), out=tmp_path / "b", **options | {"steps": 3})
     resumed = ms.run.resume(tmp_path / "b", 6, ms.progress.Silent())
     assert resumed.metrics[-1]["step"] == whole.metrics[-1]["step"]
 

@@ -347,7 +347,7 @@ def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
     """Electrons: parameters, optimiser, walkers and mixed determinants all come back; one mixing on each side."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     options = ["--steps", "6", "--batch", "16", "--samples", "200", "--checkpoint-every", "3", "--sampler", sampler]
-    gas = ["--n", "2", "--theta", "0.5", "--cutoff", "9", "--mix", "4", "--remix", "2"]
+    gas = ["--n", "2", "--theta", "0.5", "--cutoff", "9", "--mix", "4", "--remix", "2", "--reference", "false"]
     for folder in (whole, cut):
         assert main(["run", "electron-gas", *gas, *options, "--out", str(folder)]) == 0
     (cut / "summary.json").unlink()

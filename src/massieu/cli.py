@@ -87,9 +87,10 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _use_compilation_cache() -> None:
-    """Compiled programs are kept between runs, so that resume and evaluate start at once."""
+    """Compiled programs are kept between runs, the small ones too, so that resume and evaluate start at once."""
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     jax.config.update("jax_compilation_cache_dir", str(home / "massieu" / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 # ---- the commands
