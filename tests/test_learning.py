@@ -60,6 +60,12 @@ def test_likelihood_of_angles_is_their_entropy():
     assert abs(found.simple.value - 2 * np.log(2 * np.pi)) < 0.02
 
 
+def test_a_named_density_of_angles_wins_over_what_the_data_look_like():
+    x = RNG.choice([-1.0, 1.0], size=(60, 2))
+    assert read(x, FitConfig()).kind == "spins"
+    assert read(x, FitConfig(density="circular-spline")).kind == "angles"
+
+
 def test_interrupted_fit_continues_to_the_same_bits(tmp_path):
     x = RNG.normal(size=(400, 2))
     options = {"density": "continuous", "steps": 40, "width": 4, "batch": 16}
@@ -97,6 +103,10 @@ def test_command_writes_a_report(tmp_path, monkeypatch, capsys):
     for again in ("resume", "report"):
         assert main([again, "out"]) == 0 and "one Gaussian" in capsys.readouterr().out
         assert (tmp_path / "out" / "summary.json").read_text() == first
+    for damage in ("fit: [1", ""):
+        (tmp_path / "damaged").mkdir(exist_ok=True)
+        (tmp_path / "damaged" / "fit.yaml").write_text(damage)
+        assert main(["resume", "damaged"]) == 2 and "fit.yaml" in capsys.readouterr().err
     assert main(["resume", "out", "--steps", "5"]) == 2 and "steps = 5" in capsys.readouterr().err
     assert main([*command[:-1], "other", "--density", "made"]) == 2
     assert main([*command, "--seed", "3"]) == 2 and "same data" in capsys.readouterr().err

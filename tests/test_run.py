@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 import massieu as ms
+from massieu.choices import configure
 from massieu.cli import main
+from massieu.run_directory import prepare, read_config
+from massieu.systems import SYSTEMS
 
 TINY = ["--steps", "30", "--batch", "64", "--samples", "1000", "--checkpoint-every", "5"]
 ISING = ["run", "ising", "--l", "4", *TINY]
@@ -355,3 +358,13 @@ def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
     assert main(["resume", str(cut)]) == 0
     first, second = (json.loads((folder / "summary.json").read_text()) for folder in (whole, cut))
     assert first["F"] == second["F"] and first["observables"] == second["observables"]
+
+
+@pytest.mark.parametrize("kind", SYSTEMS.values(), ids=lambda kind: kind.name)
+def test_configuration_of_every_system_comes_back(tmp_path, kind):
+    """Systems whose beta follows from a temperature too."""
+    small = {"electron-gas": {"n": 2, "theta": 0.5, "cutoff": 9}}
+    system = kind(**small.get(kind.name, {}))
+    prepare(tmp_path / "run", system, system.beta, configure(system))
+    again, beta, config = read_config(tmp_path / "run")
+    assert (again.parameters(), beta, config) == (system.parameters(), system.beta, configure(system))

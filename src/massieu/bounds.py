@@ -115,6 +115,8 @@ def log_partition_bounds(
 def bounds_of_folder(folder: Path, samples: int, stages: int, seed: int) -> dict[str, Any]:
     """`log_partition_bounds` of a run directory as plain values, with beta and the reference; writes bounds.json."""
     target = _target(folder)
+    known_at_x = not getattr(target.density, "augmented", False)
+    require(known_at_x, "dir", folder, "a run whose density has ln p(x), which that of a diffusion has not")
     found = log_partition_bounds(target, samples, stages, seed).as_dict()
     try:
         known = json.loads((folder / "reference.json").read_text()) or {}

@@ -35,6 +35,7 @@ def configure(system: System, **options: Any) -> Config:
         if fields[name].metadata["only"] not in (None, kind) and value != fields[name].default:
             raise InputError(f"{name} = {value}: must be left out, {system.name} has no use for it")
     if options.get("data") is not None:
+        require(Path(options["data"]).is_file(), "data", options["data"], "a .npy file of configurations")
         options["data"] = str(Path(options["data"]).resolve())  # a run is resumed from anywhere
     return Config(**{**system.training_defaults(), **options})
 

@@ -5,7 +5,9 @@ Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 ba
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError as error:
         print(f"massieu: failed: out of memory ({error})", file=sys.stderr)
         return 1
+    except jax.errors.JaxRuntimeError as error:  # a calculator's failure comes wrapped in it; else mostly memory
+        told = re.findall(r"RunError: (.*)", str(error)) or [str(error).splitlines()[0]]
+        print(f"massieu: failed: {told[-1]}; massieu resume DIR continues from the last checkpoint", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("massieu: interrupted; massieu resume DIR continues from the last checkpoint", file=sys.stderr)
         return 1
@@ -69,6 +75,7 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise InputError(f"{name}: must be one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     jax.config.update("jax_enable_x64", True)
+    logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)  # the failure is told in one line
     _use_compilation_cache()
     table: dict[str, Callable[[list[str]], int]] = {
         "list": commands.list_systems,

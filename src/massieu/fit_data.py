@@ -59,13 +59,13 @@ def read(data: np.ndarray, config: FitConfig) -> Data:
     data = np.asarray(data, float)
     require(data.ndim == 2 and len(data) >= 20, "data", f"of shape {data.shape}", "at least 20 configurations (M, d)")
     require(bool(np.all(np.isfinite(data))), "data", "with NaN or infinity", "of finite numbers")
-    kind = "spins" if np.all(np.abs(data) == 1) else "angles" if config.density in ANGLES else "reals"
+    kind = "angles" if config.density in ANGLES else "spins" if np.all(np.abs(data) == 1) else "reals"
     allowed = {"spins": SPINS, "reals": (*REALS, *ANGLES), "angles": ANGLES}[kind]
     if config.density != "auto" and config.density not in allowed:
         raise InputError(f"density = {config.density}: must be auto or one of {', '.join(allowed)} for {kind}")
     if kind == "angles":
         data = np.mod(data + np.pi, 2 * np.pi) - np.pi
-    if kind == "reals":
+    if kind != "spins":
         require(bool(np.all(data.std(axis=0) > 0)), "data", "with a constant column", "free of constant columns")
     shuffled = data[np.random.default_rng(config.seed).permutation(len(data))]
     held = max(2, round(config.validation * len(data)))

@@ -120,7 +120,7 @@ def resume(folder: Path, progress: Progress) -> Fit:
     """Continue the fit in a directory from its newest checkpoint; a finished one is evaluated again."""
     try:
         options, data = yaml.safe_load((folder / "fit.yaml").read_text())["fit"], np.load(folder / "data.npy")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, yaml.YAMLError):
         raise InputError(f"dir = {folder}: must be the directory of a fit, with fit.yaml and data.npy") from None
     return fit(data, out=folder, progress=progress, **options)
 
@@ -131,7 +131,7 @@ def _prepare(folder: Path, data: Data, config: FitConfig, whole: np.ndarray) -> 
     mine = {"fit": dataclasses.asdict(config), "data": {"shape": shape, "sum": float(data.train.sum())}}
     path = folder / "fit.yaml"
     if path.exists():
-        if yaml.safe_load(path.read_text()) != mine:
+        if _yaml(path) != mine:
             raise InputError(f"out = {folder}: must be a new directory, or that of a fit of the same data and options")
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -143,6 +143,14 @@ def _prepare(folder: Path, data: Data, config: FitConfig, whole: np.ndarray) -> 
     except OSError as error:
         raise InputError(f"out = {folder}: must be a writable directory ({error.strerror})") from None
     return folder
+
+
+def _yaml(path: Path) -> Any:
+    """The content of a YAML file, None where it is damaged."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except (UnicodeDecodeError, yaml.YAMLError):
+        return None
 
 
 def loss_of(density: Any, x: Array, key: Array) -> Array:

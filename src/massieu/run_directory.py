@@ -61,10 +61,10 @@ def read_config(folder: Path) -> tuple[System, float, Config]:
         kind = SYSTEMS.get(content["system"])
         if kind is None:
             raise InputError(f"{folder}: a run of {content['system']}, which only the script that made it can continue")
+        chosen = parameters["beta"] if "beta" in _public_names(kind) else parameters.pop("beta", None)
         system = make_system(kind, parameters)
         given = _given_beta(system)
-        beta = float(parameters["beta"]) if given is None else given
-        return system, beta, Config(**content["config"])
+        return system, float(chosen) if given is None else given, Config(**content["config"])
     except OSError:
         raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError):
@@ -73,8 +73,13 @@ def read_config(folder: Path) -> tuple[System, float, Config]:
 
 def make_system(kind: type[System], parameters: dict[str, Any]) -> System:
     """A system from its parameters under their public names."""
-    names = {(f.metadata["flag"] or f.name): f.name for f in dataclasses.fields(kind) if "help" in f.metadata}
+    names = _public_names(kind)
     return kind(**{names[name]: value for name, value in parameters.items()})
+
+
+def _public_names(kind: type[System]) -> dict[str, str]:
+    """The field of each parameter, by the name that users see."""
+    return {(f.metadata["flag"] or f.name): f.name for f in dataclasses.fields(kind) if "help" in f.metadata}
 
 
 def reference_dict(system: System, reference: Reference | None) -> dict[str, Any] | None:

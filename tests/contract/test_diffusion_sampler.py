@@ -7,6 +7,7 @@ import pytest
 
 import massieu as ms
 from massieu import densities
+from massieu.bounds import bounds_of_folder
 from massieu.errors import InputError
 from massieu.systems import Phi4
 
@@ -43,3 +44,12 @@ def test_trained_on_a_lattice_field_it_gives_its_partition_function():
 def test_what_needs_ln_p_of_x_is_refused(option, value):
     with pytest.raises(InputError, match=rf"^{option} = {value}"):
         ms.minimize(Phi4(l=2), density="diffusion", **{option: value})
+
+
+def test_bounds_that_need_ln_p_of_x_are_refused_at_once(tmp_path):
+    from massieu.cli import main
+
+    options = ["--l", "2", "--density", "diffusion", "--steps", "2", "--batch", "16", "--samples", "100"]
+    assert main(["run", "phi4", *options, "--reference", "false", "--out", str(tmp_path / "run")]) == 0
+    with pytest.raises(InputError, match=r"^dir = .* ln p\(x\)"):
+        bounds_of_folder(tmp_path / "run", 100, 10, 0)

@@ -129,6 +129,71 @@ def _emt():
     return _of_ase(molecule("H2O"), EMT())
 
 
+def test_shapes_outside_the_frame_are_not_counted_twice(triangle):
+    """Hot springs fold over: those samples have no weight, and ln Z keeps to the quadrature."""
+    import jax
+
+    beta = 0.5
+    system = triangle(1 / (8.617333262e-5 * beta))
+    density = system.default_density(0)
+    x, log_prob = jax.jit(lambda key: density.sample_and_log_prob(key, (100000,)))(jax.random.key(0))
+    folded = np.asarray(jax.vmap(system.frame.folded)(x))
+    assert 0.005 < folded.mean() < 0.5
+    energy = np.array([springs()(one)[0] for one in np.asarray(x)])
+    weight = np.exp(-beta * energy - np.asarray(log_prob))
+    exact, error = np.exp(_quadrature(beta)), weight.std() / np.sqrt(len(weight))
+    assert abs(weight.mean() - exact) < 4.5 * error < 0.1 * exact
+
+
+def late(atoms):
+    """Springs that break after a while."""
+    function, calls = springs(), []
+
+    def failing(x):
+        calls.append(1)
+        if len(calls) > 300:
+            raise RuntimeError("no convergence")
+        return function(x)
+
+    return failing
+
+
+def test_run_resumes_and_a_failing_calculator_is_told_in_one_line(triangle, tmp_path, capsys):
+    import json
+
+    from massieu.cli import main
+
+    options = ["--steps", "4", "--batch", "8", "--samples", "100"]
+    command = ["run", "molecule", "--calculator", "springs:springs", *options, "--out", str(tmp_path / "a")]
+    assert main(command) == 0
+    assert main(["evaluate", str(tmp_path / "a"), "--samples", "200"]) == 0
+    assert main(["resume", str(tmp_path / "a"), "--steps", "6"]) == 0
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["steps"] == 6
+    capsys.readouterr()
+    command = ["run", "molecule", "--calculator", "springs:late", *options, "--out", str(tmp_path / "b")]
+    assert main(command) == 1
+    message = capsys.readouterr().err
+    assert "no convergence" in message and "resume" in message and message.count("\n") == 1
+
+
+def _wrong(atoms):
+    return lambda x: (0.5 * np.sum(x**2), x)
+
+
+def _shapeless(atoms):
+    return lambda x: (0.0, np.zeros(5))
+
+
+def _not_a_number(atoms):
+    return lambda x: (np.nan, np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("name", ["_wrong", "_shapeless", "_not_a_number"])
+def test_calculators_whose_forces_cannot_be_right_are_refused(triangle, name):
+    with pytest.raises(InputError, match=r"^calculator = "):
+        Molecule(calculator=f"springs:{name}")
+
+
 @pytest.mark.parametrize(
     ("bad", "name"),
     [

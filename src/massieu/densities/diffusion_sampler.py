@@ -101,5 +101,5 @@ class DiffusionSampler(AbstractDistribution):
 
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         raise InputError(
-            "density = DiffusionSampler: must be another one, or the pathwise gradient with adam: no ln p(x)"
+            "density = DiffusionSampler: must be one with ln p(x) for this, a diffusion has only that of its path"
         )

@@ -16,12 +16,17 @@ from massieu.densities.continuous import ContinuousFlow
 from massieu.densities.neural_ode import NeuralODE
 from massieu.physics.molecules import Frame
 
+EXCLUDED = 100.0  # added to ln p where the frame is left
+
 
 class InFrame(AbstractDistribution):
     """x = positions + modes (widths z), z (3n - 6,) from the flow `internal`; shape (n, 3).
 
     ln p(x) = ln p(z) - sum ln widths - ln |dx/d(centroid, rotation, q)| - ln(8 pi^2), per unit of volume: the same for
     every place and orientation, of which samples have one.  Atoms are labelled.
+
+    A molecule that folds over has the shape of another one in the frame: such samples are weighed as if they had
+    exp(-EXCLUDED) of their weight, so that every shape counts once and F stays a bound.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -39,7 +44,8 @@ class InFrame(AbstractDistribution):
         moved = jnp.asarray(self.frame.modes, z.dtype) @ (jnp.asarray(self.widths, z.dtype) * z)
         x = jnp.asarray(self.frame.positions, z.dtype) + moved.reshape(self.shape)
         constant = math.log(8 * math.pi**2) + float(np.sum(np.log(self.widths)))
-        return x, -constant - self.frame.log_volume(x)
+        folded = jnp.where(self.frame.folded(x), EXCLUDED, 0.0)
+        return x, folded - constant - self.frame.log_volume(x)
 
     def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
         z, log_prob = self.internal._sample_and_log_prob(key)

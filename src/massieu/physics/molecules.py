@@ -12,6 +12,8 @@ import scipy.linalg
 import scipy.optimize
 from jax import Array
 
+from massieu.errors import RunError
+
 HostFunction = Callable[[np.ndarray], tuple[float, np.ndarray]]
 STEP = 1e-3  # of positions, for the Hessian by differences of forces
 LINEAR = 1e-4  # smallest moment of inertia relative to the largest
@@ -25,8 +27,10 @@ def host_energy(function: HostFunction, shape: tuple[int, ...]) -> Callable[[Arr
     """
 
     def on_host(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        flat = np.asarray(x, float).reshape(-1, *shape)
-        found = [function(one) for one in flat]
+        try:
+            found = [checked_call(function, one) for one in np.asarray(x, float).reshape(-1, *shape)]
+        except Exception as error:  # whatever a calculator raises
+            raise RunError(f"the calculator failed at a configuration ({error!r})") from None
         energy = np.array([float(value) for value, _ in found]).reshape(x.shape[: x.ndim - len(shape)])
         return energy.astype(x.dtype), np.array([force for _, force in found], x.dtype).reshape(x.shape)
 
@@ -40,6 +44,19 @@ def host_energy(function: HostFunction, shape: tuple[int, ...]) -> Callable[[Arr
 
     energy.defvjp(both, lambda force, g: (-g * force,))
     return energy
+
+
+def checked_call(function: HostFunction, x: np.ndarray) -> tuple[float, np.ndarray]:
+    """Energy and forces at x; ValueError unless they are a number and an array of the shape of x."""
+    energy, forces = function(x)
+    forces = np.asarray(forces, float)
+    if np.ndim(energy) != 0 or forces.shape != x.shape:
+        raise ValueError(f"energy of shape {np.shape(energy)} and forces of shape {forces.shape} for {x.shape}")
+    return float(energy), forces
+
+
+class NoFrame(ValueError):
+    """The molecule has no frame: it is linear, or its positions are no minimum."""
 
 
 class Frame(NamedTuple):
@@ -62,6 +79,11 @@ class Frame(NamedTuple):
         fixed, change = (jnp.linalg.slogdet(inertia(at_rest, other))[1] for other in (at_rest, moved))
         return 1.5 * np.log(len(self.positions)) - 0.5 * fixed + change
 
+    def folded(self, moved: Array) -> Array:
+        """Whether `moved` (n, 3) left the frame: I' is not positive, another rotation superposes it better."""
+        change = inertia(jnp.asarray(self.positions, moved.dtype), moved)
+        return jnp.linalg.eigvalsh(0.5 * (change + change.T))[0] <= 0
+
     def superposed(self, x: Array) -> Array:
         """x (n, 3) moved and turned into the frame, by the quaternion of Horn, J. Opt. Soc. Am. A 4, 629 (1987)."""
         centred = x - jnp.mean(x, axis=0)
@@ -80,25 +102,25 @@ def inertia(a: Any, b: Any) -> Any:
 
 
 def relaxed(function: HostFunction, positions: np.ndarray, tolerance: float = 1e-4) -> np.ndarray:
-    """Positions (n, 3) of the nearest minimum, about their centroid; ValueError where none is found."""
+    """Positions (n, 3) of the nearest minimum, about their centroid; NoFrame where none is found."""
 
     def flat(x: np.ndarray) -> tuple[float, np.ndarray]:
         energy, forces = function(x.reshape(-1, 3))
         return float(energy), -np.asarray(forces, float).ravel()
 
     found = scipy.optimize.minimize(flat, np.asarray(positions, float).ravel(), jac=True, options={"gtol": tolerance})
-    if np.max(np.abs(found.jac)) > 100 * tolerance:
-        raise ValueError(f"no minimum found, the largest force left is {np.max(np.abs(found.jac)):.2g}")
+    if not np.max(np.abs(found.jac)) <= 100 * tolerance:
+        raise NoFrame(f"no minimum found, the largest force left is {np.max(np.abs(found.jac)):.2g}")
     x = found.x.reshape(-1, 3)
     return x - x.mean(axis=0)
 
 
 def frame(function: HostFunction, positions: np.ndarray) -> Frame:
-    """The frame about relaxed positions (n, 3); ValueError for a linear molecule or an unstable one."""
+    """The frame about relaxed positions (n, 3); NoFrame for a linear molecule or an unstable one."""
     n = len(positions)
     moments = np.linalg.eigvalsh(np.asarray(inertia(positions, positions)))
     if n < 3 or moments[0] < LINEAR * moments[-1]:
-        raise ValueError("the molecule is linear")
+        raise NoFrame("the molecule is linear")
     still = [np.tile(axis, (n, 1)) for axis in np.eye(3)]
     still += [np.cross(axis, positions) for axis in np.eye(3)]
     rigid, _ = np.linalg.qr(np.array(still).reshape(6, -1).T)
@@ -110,5 +132,5 @@ def frame(function: HostFunction, positions: np.ndarray) -> Frame:
     hessian = np.array(columns)
     stiffness, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
     if stiffness[0] <= 0:
-        raise ValueError(f"not a minimum: lowest stiffness {stiffness[0]:.3g}")
+        raise NoFrame(f"not a minimum: lowest stiffness {stiffness[0]:.3g}")
     return Frame(positions, others @ vectors, stiffness)

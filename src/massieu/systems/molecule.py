@@ -15,11 +15,12 @@ from jax import Array
 
 from massieu.densities.molecule import InFrame, molecular_flow
 from massieu.errors import InputError, positive, require
-from massieu.physics.molecules import Frame, HostFunction, frame, host_energy, relaxed
+from massieu.physics.molecules import Frame, HostFunction, NoFrame, checked_call, frame, host_energy, relaxed
 from massieu.principle import Estimate
 from massieu.systems.base import Approximation, ClassicalSystem, Reference, derived, parameter
 
 BOLTZMANN = 8.617333262e-5  # eV/K (CODATA 2018)
+PROBE = 1e-3  # angstrom, of the step that checks forces against energies
 
 
 class Molecule(ClassicalSystem):
@@ -47,8 +48,10 @@ class Molecule(ClassicalSystem):
         atoms = _atoms(self.atoms)
         function = _function(self.calculator, atoms)
         try:
-            self.frame = frame(function, relaxed(function, atoms.get_positions()))
-        except ValueError as error:
+            _check_forces(function, atoms.get_positions())
+            positions = relaxed(function, atoms.get_positions())
+            self.frame = frame(function, positions)
+        except NoFrame as error:
             raise InputError(f"atoms = {self.atoms}: must be another molecule, {error}") from None
         except Exception as error:  # whatever a calculator raises
             raise InputError(f"calculator = {self.calculator}: must be one for {self.atoms}, {error!r}") from None
@@ -62,9 +65,10 @@ class Molecule(ClassicalSystem):
         return self.host(x)
 
     def observables(self, x: Array) -> dict[str, Array]:
-        """Distances between all pairs of atoms (angstrom)."""
+        """Distances between all pairs of atoms (angstrom), and whether the molecule has folded out of its frame."""
         first, second = np.triu_indices(self.size, 1)
-        return {"distances": jnp.sqrt(jnp.sum((x[first] - x[second]) ** 2, axis=1))}
+        distances = jnp.sqrt(jnp.sum((x[first] - x[second]) ** 2, axis=1))
+        return {"distances": distances, "folded": jnp.where(self.frame.folded(x), 1.0, 0.0)}
 
     def default_density(self, seed: int) -> InFrame:
         return molecular_flow(self.frame, self.beta, key=jax.random.key(seed))
@@ -124,6 +128,19 @@ def _function(name: str, atoms: Any) -> HostFunction:
         callable(made), "calculator", name, "a FUNCTION(atoms) that returns a calculator or a function of positions"
     )
     return made
+
+
+def _check_forces(function: HostFunction, positions: np.ndarray) -> None:
+    """ValueError unless energy and forces are finite, of the right shapes, and one the slope of the other."""
+    energy, forces = checked_call(function, positions)
+    if not (math.isfinite(energy) and np.all(np.isfinite(forces))):
+        raise ValueError("energy or forces are not finite")
+    way = np.random.default_rng(0).normal(size=positions.shape)
+    way *= PROBE / np.linalg.norm(way)
+    (up, after), (down, before) = (checked_call(function, positions + s * way) for s in (1, -1))
+    slope, work = up - down, -np.sum((after + before) * way)
+    if abs(slope - work) > 0.05 * (abs(slope) + abs(work)) + 1e-6:
+        raise ValueError(f"the energy changes by {slope:.4g} where the forces say {work:.4g}")
 
 
 def _of_ase(atoms: Any, calculator: Any) -> HostFunction:
