@@ -1,0 +1,102 @@
+"""Sums of products of Pauli matrices: read, applied to a state, as a matrix.
+
+A state of n qubits has 2^n amplitudes; qubit 0 is the most significant bit, so that psi.reshape((2,) * n) has qubit
+q on axis q.  X|s> = |1 - s>, Z|s> = (-1)^s |s>, Y = iXZ, so that a product of them flips some bits and multiplies by
+i to the number of Y and by a sign.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.errors import InputError, require
+
+MOST_QUBITS = 24
+Term = tuple[float, dict[int, str]]
+
+
+class PauliSum(NamedTuple):
+    """H = sum_g D_g F_g on n qubits: F_g flips the bits `flips[g]`, then D_g multiplies by `diagonals[g]` (2^n,)."""
+
+    n: int
+    flips: np.ndarray  # (G,)
+    diagonals: np.ndarray  # (G, 2^n), real where the terms have an even number of Y
+
+    @classmethod
+    def from_terms(cls, terms: Iterable[Term], n: int | None = None) -> PauliSum:
+        """H = sum c prod_q P_q over terms (c, {q: "X" | "Y" | "Z"}); n: number of qubits (default: the highest + 1)."""
+        listed = list(terms)
+        need = 1 + max((q for _, product in listed for q in product), default=0)
+        n = need if n is None else n
+        require(need <= n <= MOST_QUBITS, "n", n, f"from {need} (the highest qubit + 1) to {MOST_QUBITS}")
+        states = np.arange(2**n)
+        found: dict[int, np.ndarray] = {}
+        for coefficient, product in listed:
+            flip = sum(1 << (n - 1 - q) for q, kind in product.items() if kind in "XY")
+            sign = sum(1 << (n - 1 - q) for q, kind in product.items() if kind in "YZ")
+            factor = coefficient * 1j ** sum(kind == "Y" for kind in product.values())
+            odd = np.bitwise_count((states ^ flip) & sign) % 2  # of the state before the flip
+            found[flip] = found.get(flip, 0.0) + factor * np.where(odd == 1, -1.0, 1.0)
+        flips = np.array(sorted(found), int)
+        diagonals = np.array([found[flip] for flip in flips]).reshape(len(flips), 2**n)
+        return cls(n, flips, diagonals.real if np.all(diagonals.imag == 0) else diagonals)
+
+    def apply(self, psi: Array) -> Array:
+        """H psi, both (2^n,)."""
+        places = np.arange(2**self.n) ^ self.flips[:, None]
+        return jnp.sum(jnp.asarray(self.diagonals) * psi[places], axis=0)
+
+    def matrix(self) -> np.ndarray:
+        """H as a dense matrix (2^n, 2^n)."""
+        states = np.arange(2**self.n)
+        out = np.zeros((2**self.n, 2**self.n), self.diagonals.dtype)
+        for flip, diagonal in zip(self.flips, self.diagonals, strict=True):
+            out[states, states ^ flip] += diagonal
+        return out
+
+
+def parse(text: str) -> list[Term]:
+    """Terms of a text, one a line: "-1.0 Z0 Z1", or as OpenFermion prints them, "-1.0 [Z0 Z1] +"; "#" comments.
+
+    A line with a number alone is a multiple of the identity.  InputError names the line that cannot be read.
+    """
+    terms: list[Term] = []
+    for number, line in enumerate(text.replace("] +", "]\n").splitlines(), 1):
+        content = line.partition("#")[0].strip().removesuffix("+").strip()
+        if content:
+            terms.append(_term(content, f"line {number} ({content})"))
+    require(bool(terms), "hamiltonian", "without a term", "a sum of terms such as -1.0 Z0 Z1")
+    return terms
+
+
+def _term(content: str, where: str) -> Term:
+    first, _, rest = content.replace("[", " ").replace("]", " ").strip().partition(" ")
+    try:
+        coefficient = complex(first)
+    except ValueError:
+        raise InputError(f"hamiltonian, {where}: must begin with a number") from None
+    real = np.isfinite(coefficient) and coefficient.imag == 0
+    require(bool(real), "hamiltonian", where, "with a finite real coefficient, or H is not Hermitian")
+    product: dict[int, str] = {}
+    for factor in rest.split():
+        match = re.fullmatch(r"([XYZ])(\d+)", factor.upper())
+        if match is None or int(match[2]) in product:
+            raise InputError(f"hamiltonian, {where}: must be of factors such as X3, each qubit once, not {factor}")
+        product[int(match[2])] = match[1]
+    return coefficient.real, product
+
+
+def ising_in_a_field(bonds: Iterable[tuple[int, int]], n: int, gamma: float) -> list[Term]:
+    """-sum_<ij> Z_i Z_j - gamma sum_i X_i."""
+    return [(-1.0, {i: "Z", j: "Z"}) for i, j in bonds] + [(-gamma, {i: "X"}) for i in range(n)]
+
+
+def heisenberg(bonds: Iterable[tuple[int, int]], j: float) -> list[Term]:
+    """J sum_<ij> S_i.S_j of spins 1/2, S = sigma/2."""
+    return [(0.25 * j, {a: kind, b: kind}) for a, b in bonds for kind in "XYZ"]
