@@ -197,3 +197,34 @@ def test_too_few_sets_give_no_fit():
     system = ElectronGas(n=5, rs=5.0, theta=0.02)
     labels, log_prob = _ideal_labels(system, 100)
     assert landau.fit(labels, log_prob, system.beta, _orbitals(system)) is None
+
+
+def test_no_effective_mass_from_an_entropy_that_is_nothing_or_a_degeneracy():
+    def found(theta, S):
+        class Result:
+            samples: ClassVar = {"label": np.zeros((10, 3), int) + np.arange(3), "log_prob": np.zeros(10)}
+
+        Result.S = S
+        return ElectronGas(n=2, rs=5.0, theta=theta, cutoff=9).derived_observables(Result())
+
+    assert "effective_mass_ratio" in found(0.3, Estimate(1.5, 0.01))
+    assert "effective_mass_ratio" not in found(0.3, Estimate(np.log(4), 1e-17))
+    gas = ElectronGas(n=5, theta=1e-6, cutoff=9)
+    assert 0 <= gas.ideal().S.value < 1e-9
+
+
+def test_numbers_of_a_summary_are_json(tmp_path):
+    """A run whose samples are all of one level: nothing that JSON has no name for."""
+    import json
+
+    from massieu.cli import main
+
+    command = ["run", "electron-gas", "--n", "2", "--rs", "1", "--theta", "0.15", "--cutoff", "9", "--steps", "1",
+               "--batch", "16", "--samples", "100", "--mix", "1", "--reference", "false"]  # fmt: skip
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    json.loads((tmp_path / "run" / "summary.json").read_text(), parse_constant=refuse)
+    assert "canonical ideal gas" not in (tmp_path / "run" / "report.html").read_text()

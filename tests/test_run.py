@@ -340,6 +340,11 @@ def test_unknown_option_of_the_python_interface_is_named():
         ms.minimize(ms.Ising(l=2), stps=3)
 
 
+def test_a_dry_run_refuses_what_the_run_would(refused):
+    refused(["run", "electron-gas", "--n", "3", "--width", "7", "--dry-run"], "width = 7")
+    refused(["run", "phi4", "--density", "diffusion", "--gradient", "score", "--dry-run"], "gradient = score")
+
+
 def test_training_stops_at_the_target_error():
     run = ms.minimize(ms.Ising(l=2), steps=500, batch=64, samples=1000, anneal=0.0, target_error=1e-2)
     assert 10 <= len(run.metrics) < 500

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 ba
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import sys
@@ -104,7 +105,7 @@ def _use_compilation_cache() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    from massieu.choices import configure
+    from massieu.choices import checked_density, configure
     from massieu.progress import Lines
     from massieu.run import minimize
 
@@ -117,6 +118,7 @@ def _run(arguments: list[str]) -> int:
     system = flags.make(kind, values)
     config = configure(system, **flags.training(values))
     if values["dry_run"]:
+        checked_density(system, None, getattr(system, "beta", math.inf), config)  # refuses what the run would
         resolved = {"system": kind.name, "parameters": system.parameters(), "config": config.as_dict()}
         print(yaml.safe_dump(resolved, sort_keys=False), end="")
         return 0

@@ -110,8 +110,9 @@ def _against(value: dict[str, float], reference: dict[str, Any] | None) -> list[
     if reference is None:
         return [str(mine), "", ""]
     theirs = Estimate(reference["value"], reference["error"])
-    z = z_score(mine, theirs)
-    return [str(mine), str(theirs), f"{z:+.1f}" if math.isfinite(z) else ""]
+    z, error = z_score(mine, theirs), math.hypot(mine.error, theirs.error)
+    known = error > 1e-9 * abs(theirs.value)  # else all samples were alike, and their spread says nothing
+    return [str(mine), str(theirs), f"{z:+.1f}" if math.isfinite(z) and known else ""]
 
 
 def quality(summary: dict[str, Any]) -> list[list[str]]:
@@ -260,7 +261,9 @@ def _page(summary: dict[str, Any], known: dict[str, Any], images: dict[str, byte
         "standard error in the last digits; z is the difference in combined errors. F is an upper bound, "
         "so a positive z measures the remaining gap"
         + ("; the reweighted values are free of it.</p>" if summary.get("importance") else ".</p>"),
-        table(["canonical ideal gas", ""], [[k, _text(e)] for k, e in known.get("ideal", {}).items()]),
+        table(["canonical ideal gas", ""], [[k, _text(e)] for k, e in known["ideal"].items()])
+        if "ideal" in known
+        else "",
         table(["simpler theories", "F", "", ""], approximations) if approximations else "",
         image("Free energy", images["free_energy"]),
         "<h2>How good is the density?</h2>" + table(["", ""], quality(summary)),

@@ -62,7 +62,8 @@ def ideal_gas(levels: np.ndarray, n: int, beta: float) -> IdealGas:
         )
     E = -float(slope)
     F = -float(lnZ) / beta
-    return IdealGas(F + n * shift, E + n * shift, beta * (E - F), beta**2 * float(curvature), np.asarray(occupations))
+    S = max(0.0, beta * (E - F))  # below the last digit the difference may have either sign
+    return IdealGas(F + n * shift, E + n * shift, S, beta**2 * float(curvature), np.asarray(occupations))
 
 
 def free_energy(levels: np.ndarray, n: int, beta: float, kept: int) -> float:

@@ -37,6 +37,7 @@ PARTNERS = 25_000  # up to BY_MOMENTUM electrons: levels beyond the thermal ones
 MOST_LEVELS = 300_000
 MOST_PLANE_WAVES = 3000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
+LEAST_ENTROPY = 1e-3  # of the ideal gas, for a ratio with it
 BINS = 60
 
 
@@ -272,16 +273,17 @@ class ElectronGas(QuantumSystem):
         return half_space(integer_vectors(self.dim, radius))
 
     def derived_observables(self, result: Any) -> dict[str, Any]:
-        """m*/m = S/S_0, S_0 of the ideal gas in the same box at the same twists; Landau's functional of ln p(K)."""
+        """m*/m = S/S_0, S_0 of the ideal gas in the same box (none where S is a degeneracy); Landau's functional."""
         if self.theta == 0 or not self.interacting:
             return {}
         found: dict[str, Any] = {}
         ideal = self.ideal().S
-        if ideal is not None and ideal.value > 0:
+        if ideal is not None and ideal.value > LEAST_ENTROPY and result.S.error > 1e-9 * result.S.value:
             found["effective_mass_ratio"] = effective_mass_ratio(result.S, ideal).as_dict()
         fit = self.landau(result.samples["label"], result.samples["log_prob"])
         if fit is not None:
-            found["effective_mass_from_levels"] = fit.mass.as_dict()
+            if math.isfinite(fit.mass.value):
+                found["effective_mass_from_levels"] = fit.mass.as_dict()
             found["landau"] = fit.as_dict()
         return found
 
