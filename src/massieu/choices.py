@@ -16,11 +16,13 @@ from massieu.errors import InputError, did_you_mean, require
 from massieu.evaluation import CHUNK, Evaluation, evaluate
 from massieu.evaluation_family import NODES, evaluate_range
 from massieu.evaluation_quantum import evaluate_quantum
-from massieu.systems import QuantumSystem, System
+from massieu.evaluation_qubits import evaluate_qubits
+from massieu.systems import ClassicalSystem, QuantumSystem, QubitSystem, System
 from massieu.systems.base import PairwiseSpins
 from massieu.systems.lattice_field import LatticeField
 from massieu.train import Problem, TrainState, problem
 from massieu.train_quantum import problem as quantum_problem
+from massieu.train_qubits import problem as qubit_problem
 
 EVALUATION_SEED = 2**20  # apart from the training's steps
 
@@ -28,11 +30,11 @@ EVALUATION_SEED = 2**20  # apart from the training's steps
 def configure(system: System, **options: Any) -> Config:
     """The configuration: general defaults, then the system's, then the user's options; InputError for unknown names."""
     fields = {field.name: field for field in dataclasses.fields(Config)}
-    kind = "quantum" if isinstance(system, QuantumSystem) else "classical"
+    kind = "particles" if isinstance(system, QuantumSystem) else "qubits" if isinstance(system, QubitSystem) else "classical"
     for name, value in options.items():
         if name not in fields:
             raise InputError(f"{name} = {value}: no such option{did_you_mean(name, fields)}")
-        if fields[name].metadata["only"] not in (None, kind) and value != fields[name].default:
+        if kind not in fields[name].metadata["only"] and value != fields[name].default:
             raise InputError(f"{name} = {value}: must be left out, {system.name} has no use for it")
     if options.get("data") is not None:
         require(Path(options["data"]).is_file(), "data", options["data"], "a .npy file of configurations")
@@ -42,7 +44,7 @@ def configure(system: System, **options: Any) -> Config:
 
 def make_density(system: System, config: Config) -> Any:
     """The density (matrix) that the configuration names, with its sizes where given; InputError if it does not fit."""
-    if isinstance(system, QuantumSystem):
+    if isinstance(system, (QuantumSystem, QubitSystem)):
         return system.default_ansatz(config)
     kind = config.density
     sizes = {k: v for k in ("width", "depth") if (v := getattr(config, k)) is not None}
@@ -103,10 +105,10 @@ def _field_density(system: LatticeField, kind: str, key: Any, sizes: dict[str, A
 
 def checked_density(system: System, density: Any, beta: float, config: Config) -> Any:
     """The user's density, or the one that the configuration names; InputError for a gradient or range not for it."""
-    if config.range is not None and not isinstance(system, QuantumSystem):
+    if config.range is not None and isinstance(system, ClassicalSystem):
         families.parse(config.range, system, beta)
     density = make_density(system, config) if density is None else density
-    if not isinstance(system, QuantumSystem):
+    if isinstance(system, ClassicalSystem):
         estimators.check(config.gradient, density)
         _check_augmented(config, density)
         mixed.examples(config, density)
@@ -128,6 +130,8 @@ def start_problem(system: System, density: Any, beta: float, config: Config) -> 
     """The training problem of a classical density or of a density matrix."""
     if isinstance(system, QuantumSystem):
         return quantum_problem(system, density, beta, config)
+    if isinstance(system, QubitSystem):
+        return qubit_problem(system, density, beta, config)
     return problem(system, density, beta, config)
 
 
@@ -138,6 +142,8 @@ def final_evaluation(system: System, training: Problem, state: TrainState, beta:
     if isinstance(system, QuantumSystem):
         result = evaluate_quantum(system, density, beta, config.samples, seed)
         more = system.finite_size(result) if config.finite_size else {}
+    elif isinstance(system, QubitSystem):
+        result = evaluate_qubits(system, density, beta, config.samples, seed)
     else:
         result = evaluate(system, density, beta, config.samples, seed)
         if config.range is not None:

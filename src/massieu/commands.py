@@ -12,7 +12,7 @@ import numpy as np
 from massieu import arguments as flags
 from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
 from massieu.errors import InputError
-from massieu.systems import SYSTEMS, QuantumSystem
+from massieu.systems import SYSTEMS, ClassicalSystem
 
 if TYPE_CHECKING:
     from massieu.learning import Fit
@@ -66,7 +66,7 @@ def baseline(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     values = vars(parser.parse(rest))
     system = flags.make(kind, values)
-    if isinstance(system, QuantumSystem):
+    if not isinstance(system, ClassicalSystem):
         raise InputError(f"{kind.name}: must be a classical system; that of quantum ones is `massieu reference`")
     efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
     trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None

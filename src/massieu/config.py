@@ -11,12 +11,13 @@ from massieu.errors import at_least, one_of, positive, require
 
 OF_SPINS = ("blanket", "made", "transformer", "pixelcnn", "rnn", "product")
 OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere", "diffusion")
-DENSITIES = ("auto", *OF_SPINS, *OF_FIELDS)
+CIRCUITS = ("auto", "spin", "number", "real", "general", "hardware-efficient", "qaoa")
+DENSITIES = ("auto", "table", *OF_SPINS, *OF_FIELDS)
 
 
-def option(default: Any, text: str, only: str | None = None) -> Any:
-    """A field of the configuration with its line of help; only: "classical" or "quantum" systems have a use for it."""
-    return dataclasses.field(default=default, metadata={"help": text, "only": only})
+def option(default: Any, text: str, only: str = "classical particles qubits") -> Any:
+    """A field of the configuration with its line of help; only: the kinds of systems that have a use for it."""
+    return dataclasses.field(default=default, metadata={"help": text, "only": only.split()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,15 @@ class Config:
     batch: int = option(1024, "samples a step (electron gas: 256, up to 6 electrons 512)")
     seed: int = option(0, "seed of everything random in the run")
     density: str = option(
-        "auto", f"auto; of spins {', '.join(OF_SPINS)}; of fields {', '.join(OF_FIELDS)}", only="classical"
+        "auto",
+        f"auto; of spins {', '.join(OF_SPINS)}; of fields {', '.join(OF_FIELDS)}; of qubits table (the best of all), "
+        "made, transformer, rnn, product",
+        only="classical qubits",
+    )
+    circuit: str = option(
+        "auto",
+        "gates of qubits: general, real, number or spin (by what they keep), hardware-efficient, qaoa; auto: by what H keeps",
+        only="qubits",
     )
     width: int | None = option(None, "width of the density's layers (default: its own)")
     depth: int | None = option(None, "number of layers (default: the density's own)")
@@ -66,24 +75,24 @@ class Config:
     precision: str = option(
         "float64", "precision of the training, float64 or float32; evaluation is float64", only="classical"
     )
-    attention: int = option(0, "quantum: attention layers of p(K) on top of shells and pairs", only="quantum")
-    method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto", only="quantum")
+    attention: int = option(0, "quantum: attention layers of p(K) on top of shells and pairs", only="particles")
+    method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto", only="particles")
     sampler: str = option(
-        "direct", "positions of quantum particles: direct (independent), mala or metropolis chains", only="quantum"
+        "direct", "positions of quantum particles: direct (independent), mala or metropolis chains", only="particles"
     )
-    moves: int = option(10, "mala, metropolis: steps of every chain between updates", only="quantum")
+    moves: int = option(10, "mala, metropolis: steps of every chain between updates", only="particles")
     clip_energy: float = option(
-        5.0, "quantum: energies further from the median are moved to this many deviations", only="quantum"
+        5.0, "quantum: energies further from the median are moved to this many deviations", only="particles"
     )
-    accumulate: int = option(1, "quantum: batches drawn for one update", only="quantum")
+    accumulate: int = option(1, "quantum: batches drawn for one update", only="particles")
     remix: int = option(
         50,
         "quantum: step at which determinants are mixed anew, again at doublings up to half the steps; 0: never",
-        only="quantum",
+        only="particles",
     )
     checkpoint_every: int = option(25, "steps between checkpoints")
     samples: int = option(20000, "samples of the final evaluation (electron gas up to 6 electrons: 100000)")
-    finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results", only="quantum")
+    finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results", only="particles")
     reference: bool = option(True, "compute the exact or independent values to compare with")
 
     def __post_init__(self) -> None:
@@ -92,6 +101,7 @@ class Config:
         require(self.seed < 2**62, "seed", self.seed, "less than 2^62")
         require(self.batch % 4 == 0, "batch", self.batch, "a multiple of 4")
         one_of("density", self.density, DENSITIES)
+        one_of("circuit", self.circuit, CIRCUITS)
         terms = estimators.parse(self.gradient)
         if len(terms) > 1 and terms[0][0] is None:
             smallest = 8 * estimators.PARTS

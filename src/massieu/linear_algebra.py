@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 
@@ -63,6 +64,13 @@ def _inverse_and_log_det_spd_jvp(primals, tangents):
     (a,), (da,) = primals, tangents
     inverse, log_det, least = inverse_and_log_det_spd(a)
     return (inverse, log_det, least), (-inverse @ da @ inverse, jnp.sum(inverse * da), jnp.zeros_like(least))
+
+
+def permanent(a: Array) -> Array:
+    """Permanent of a small matrix (n, n), by Glynn's sum over signs (Eur. J. Comb. 31, 1887 (2010))."""
+    n = len(a)
+    signs = 1.0 - 2.0 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)  # the last sign is always +
+    return jnp.sum(jnp.prod(signs, axis=1) * jnp.prod(signs @ a, axis=1)) / 2 ** (n - 1)
 
 
 def _sweep(a: Array, k: Array, diagonal: Array) -> Array:

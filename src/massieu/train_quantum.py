@@ -32,7 +32,6 @@ from massieu.train import Problem, TrainState
 
 CHUNK_BYTES = 2**22  # derivatives of one chunk of walkers: what stays in the cache of a core
 REMIX_SEED = 2**30  # apart from the steps
-IMAGINARY_TIME = 0.03  # step of the flow's natural gradient in units of L^2/Ry
 FLOOR = 1e-2  # ridge of the flow's natural gradient: potentials of momenta that are hardly ever drawn learn slowly
 LEARNING_RATE = 0.15  # of the natural gradient of p, in units of beta F
 
@@ -55,18 +54,9 @@ class Weighed(NamedTuple):
         return self.kinetic + self.potential
 
 
-def chunk_size(rho: DensityMatrix, batch: int) -> int:
-    """Walkers whose third and fourth derivatives fit CHUNK_BYTES at a time."""
-    n, (_, dim) = rho.p.n, rho.psi.orbitals.shape
-    vectors = len(rho.psi.flow.vectors)
-    each = 8 * (4 * (n * dim) ** 3 + n * n * (3 * vectors + dim**4))
+def chunk_size(each: int, batch: int) -> int:
+    """Walkers of `each` bytes that fit CHUNK_BYTES at a time."""
     return max(1, min(batch, CHUNK_BYTES // each))
-
-
-def score_chunk(psi: Any, batch: int) -> int:
-    """Walkers whose pair sums over Fourier vectors fit CHUNK_BYTES at a time."""
-    n, vectors = sum(psi.spins), len(psi.flow.vectors)
-    return max(1, min(batch, CHUNK_BYTES // (8 * 8 * n * n * vectors)))
 
 
 def weigh(rho: DensityMatrix, system: QuantumSystem, draw: Any) -> Weighed:
@@ -78,7 +68,7 @@ def weigh(rho: DensityMatrix, system: QuantumSystem, draw: Any) -> Weighed:
         kinetic = system.kinetic_scale * local.kinetic
         return local.x, local.gradient, kinetic, system.potential(local.x), local.least
 
-    rows = jax.lax.map(one, (draw.label, draw.z), batch_size=chunk_size(rho, len(draw.z)))
+    rows = jax.lax.map(one, (draw.label, draw.z), batch_size=chunk_size(rho.psi.walker_bytes, len(draw.z)))
     return Weighed(draw.label, draw.log_prob, draw.z, *rows)
 
 
@@ -214,7 +204,7 @@ def _scores_psi(params: Any, static: Any, walkers: Weighed) -> Any:
     if psi.flow.coefficients.size == 0:
         return jax.tree.map(lambda leaf: jnp.zeros((2 * len(walkers.z), *leaf.shape)), params)
     rows = (walkers.label, walkers.z, walkers.gradient)
-    both = jax.lax.map(one, rows, batch_size=score_chunk(psi, len(walkers.z)))
+    both = jax.lax.map(one, rows, batch_size=chunk_size(psi.score_bytes, len(walkers.z)))
     return jax.tree.map(lambda s: jnp.concatenate([_centred(s[:, 0]), _centred(s[:, 1])]), both)
 
 
@@ -239,11 +229,11 @@ def _optimisers(system: QuantumSystem, rho: DensityMatrix, beta: float, config: 
         return tuple(optimize.adam(rate, schedule, config.clip) for _ in range(3))
     rate = config.learning_rate or 1.0
     flow = optimize.stochastic_reconfiguration(
-        rate * IMAGINARY_TIME / system.kinetic_scale * (2 * jnp.pi) ** -2,
+        rate * system.imaginary_time,
         schedule,
         config.method,
         trust=0.02,
-        floor=FLOOR if rho.psi.flow.coefficients.shape[1] > 1 else 0.1 * FLOOR,
+        floor=FLOOR if getattr(rho.psi.flow, "by_momentum", False) else 0.1 * FLOOR,
     )
     p = optimize.stochastic_reconfiguration(
         rate * LEARNING_RATE * beta, schedule, config.method, trust=0.1, damping=0.1

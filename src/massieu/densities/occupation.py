@@ -9,12 +9,14 @@ The orbitals of K are drawn in rising order.  The conditional of the next one is
 for k above k_j, normalised.  With the last two terms zero this is exactly the canonical ideal gas of levels -l_k/beta
 (e_r: elementary symmetric polynomials of exp(l)), so that training starts from the exact ideal gas, to machine
 precision and without pretraining, and learns the quasi-particle energies (one shift of l per shell), Landau's
-interaction f between them, and, with attention layers, the rest.
+interaction f between them, and, with attention layers, the rest.  For bosons orbitals may come more than once, and e_r
+are the complete homogeneous polynomials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -23,7 +25,7 @@ import numpy as np
 from jax import Array
 
 from massieu.densities.transformer import Layer, normalise
-from massieu.physics.fermi_gas import conditional_logits, log_symmetric
+from massieu.physics.fermi_gas import conditional_logits, log_homogeneous, log_symmetric
 
 MOST_CLASSES = 300
 HEADS = 4  # of the attention layers
@@ -81,10 +83,12 @@ class Attention(eqx.Module):
 class Occupation(eqx.Module):
     """p(K|q) for each twist q: occupied orbitals (N,) of one or two spins, sorted by spin, rising within a spin.
 
-    momenta (Q, M, dim) and log_weights (Q, M) are those of the orbitals for each of Q twists.
+    momenta (Q, M, dim) and log_weights (Q, M) are those of the orbitals for each of Q twists; `shell` (M,) and
+    `pair_class` (2, M, M) say which orbitals and pairs are alike (default: by |k|, and by |k|, |k'| and |k - k'|).
     """
 
     spins: tuple[int, ...] = eqx.field(static=True)
+    bosons: bool = eqx.field(static=True)
     pair_class: np.ndarray  # (2, M, M): class of a pair of orbitals, of equal or opposite spin
     log_weights: np.ndarray  # (Q, M): -beta times the levels of the ideal gas
     shell: np.ndarray  # (M,)
@@ -100,13 +104,17 @@ class Occupation(eqx.Module):
         *,
         width: int = 16,
         depth: int = 0,
+        bosons: bool = False,
+        shell: np.ndarray | None = None,
+        pair_class: np.ndarray | None = None,
         key: Array,
     ):
-        self.spins = spins
+        self.spins, self.bosons = spins, bosons
         typical = momenta[0] if len(momenta) == 1 else np.round(momenta.mean(axis=0))
-        self.pair_class = _pair_classes(typical, two_spins=len(spins) > 1)
+        self.pair_class = _pair_classes(typical, two_spins=len(spins) > 1) if pair_class is None else pair_class
         self.log_weights = log_weights - log_weights.max(axis=1, keepdims=True)
-        _, self.shell = np.unique(np.round(np.sum(typical**2, axis=1), 6), return_inverse=True)
+        by_length = np.unique(np.round(np.sum(typical**2, axis=1), 6), return_inverse=True)[1]
+        self.shell = by_length if shell is None else shell
         self.shifts = jnp.zeros(int(self.shell.max()) + 1)
         self.pairs = jnp.zeros(int(self.pair_class.max()) + 1)
         made = Attention(momenta, sum(spins), width=width, depth=depth, key=key) if depth else None
@@ -124,7 +132,7 @@ class Occupation(eqx.Module):
         before = jnp.concatenate([jnp.full(1, -1), occupied[:-1]])
         left, first = self._ranks()
         previous = jnp.where(first, -1, before)
-        ideal = jax.vmap(conditional_logits, in_axes=(None, None, 0, 0))
+        ideal = jax.vmap(partial(conditional_logits, repeats=self.bosons), in_axes=(None, None, 0, 0))
         logits = ideal(self._table(levels), levels, previous, left) + self._landau(occupied)
         if self.attention is not None:
             logits = logits + self.attention(q, before)
@@ -143,7 +151,8 @@ class Occupation(eqx.Module):
             occupied, landau, cache, total = carry
             rank, uniform, spin, left, first = step
             before = jnp.where(rank > 0, occupied[rank - 1], -1)
-            logits = conditional_logits(table, levels, jnp.where(first, -1, before), left) + landau[spin]
+            previous = jnp.where(first, -1, before)
+            logits = conditional_logits(table, levels, previous, left, repeats=self.bosons) + landau[spin]
             if attention is not None:
                 cache, learned = attention.step(cache, q, before, rank)
                 logits = logits + learned
@@ -166,7 +175,7 @@ class Occupation(eqx.Module):
 
     def _table(self, levels: Array) -> Array:
         """ln e_r of the levels above each, (M + 1, most + 1), for all spins."""
-        return log_symmetric(levels, max(self.spins))
+        return (log_homogeneous if self.bosons else log_symmetric)(levels, max(self.spins))
 
     def _spin_of(self) -> Array:
         return jnp.asarray(np.repeat(np.arange(len(self.spins)), self.spins))
@@ -188,6 +197,37 @@ class Occupation(eqx.Module):
         same = spin[:, None] == spin[None]
         rows = self._interaction()[:, occupied]
         return (earlier * same) @ rows[0] + (earlier * ~same) @ rows[1]
+
+
+class LabelledOccupation(eqx.Module):
+    """p(n_1 .. n_N) of distinguishable particles, each in one of M levels: independent, one shift of ln p per shell."""
+
+    count: int = eqx.field(static=True)
+    log_weights: np.ndarray  # (M,)
+    shell: np.ndarray  # (M,)
+    shifts: Array  # (shells,)
+
+    def __init__(self, count: int, log_weights: np.ndarray, shell: np.ndarray):
+        self.count, self.log_weights, self.shell = count, log_weights - log_weights.max(), shell
+        self.shifts = jnp.zeros(int(shell.max()) + 1)
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return self.count
+
+    def _log_levels(self) -> Array:
+        return jax.nn.log_softmax(jnp.asarray(self.log_weights) + self.shifts[self.shell])
+
+    def log_prob(self, label: Array) -> Array:
+        """ln p of one label (1 + N,)."""
+        return jnp.sum(self._log_levels()[label[1:]])
+
+    def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
+        """One label (1 + N,) and its ln p."""
+        table = self._log_levels()
+        chosen = jax.random.categorical(key, table, shape=(self.count,))
+        return jnp.concatenate([jnp.zeros(1, int), chosen]), jnp.sum(table[chosen])
 
 
 class TabulatedOccupation(eqx.Module):

@@ -39,6 +39,19 @@ def log_symmetric(log_w: Array, n: int) -> Array:
     return jnp.concatenate([rows[::-1], empty[None]])
 
 
+def log_homogeneous(log_w: Array, n: int) -> Array:
+    """The same of the complete homogeneous polynomials, for bosons: h_r(w_m ..) = h_r(w_{m+1} ..) + w_m h_{r-1}(w_m ..)."""
+    empty = jnp.full(n + 1, -jnp.inf, log_w.dtype).at[0].set(0.0)
+
+    def add(row: Array, weight: Array) -> tuple[Array, Array]:
+        for r in range(1, n + 1):
+            row = row.at[r].set(_log_add(row[r], weight + row[r - 1]))
+        return row, row
+
+    _, rows = jax.lax.scan(add, empty, log_w[::-1])
+    return jnp.concatenate([rows[::-1], empty[None]])
+
+
 def _log_add(a: Array, b: Array) -> Array:
     """ln(e^a + e^b) whose derivative is finite where both are -inf."""
     top = jnp.maximum(a, b)
@@ -102,7 +115,12 @@ def sample_occupied(key: Array, table: Array, log_w: Array) -> Array:
     return jax.lax.scan(next_level, jnp.asarray(-1), steps)[1]
 
 
-def conditional_logits(table: Array, log_w: Array, previous: Array, left: Array) -> Array:
-    """ln p(next level | previous level), unnormalised, (M,): `left` fermions remain to be placed above the next."""
+def conditional_logits(table: Array, log_w: Array, previous: Array, left: Array, repeats: bool = False) -> Array:
+    """ln p(next level | previous level), unnormalised, (M,): `left` fermions remain to be placed above the next.
+
+    With `repeats` bosons, which may share a level; table is then that of the homogeneous polynomials.
+    """
     m = jnp.arange(len(log_w))
+    if repeats:
+        return jnp.where(m >= previous, log_w + table[:-1][m, left], -jnp.inf)
     return jnp.where(m > previous, log_w + table[1:][m, left], -jnp.inf)

@@ -100,3 +100,44 @@ def ising_in_a_field(bonds: Iterable[tuple[int, int]], n: int, gamma: float) -> 
 def heisenberg(bonds: Iterable[tuple[int, int]], j: float) -> list[Term]:
     """J sum_<ij> S_i.S_j of spins 1/2, S = sigma/2."""
     return [(0.25 * j, {a: kind, b: kind}) for a, b in bonds for kind in "XYZ"]
+
+
+def conserves_spin(h: PauliSum, axis: str) -> bool:
+    """Whether H commutes with the total spin along an axis, "X", "Y" or "Z" (that is the number of ones)."""
+    total = PauliSum.from_terms([(1.0, {q: axis}) for q in range(h.n)], h.n)
+    real, imaginary = np.random.default_rng(0).normal(size=(2, 2**h.n))
+    psi = (real + 1j * imaginary) / 2 ** (0.5 * h.n)
+    difference = h.apply(total.apply(psi)) - total.apply(h.apply(psi))
+    return bool(jnp.linalg.norm(difference) < 1e-9 * (1 + jnp.linalg.norm(h.apply(psi))))
+
+
+def eigenstates_of_pairs(terms: Iterable[Term], pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Eigenstates (P, 4, 4), as columns, of what the terms say of each pair of qubits alone.
+
+    A field along Z too weak to matter parts degenerate states of different numbers of ones.
+    """
+    listed, found = list(terms), []
+    for pair in pairs:
+        place = {q: k for k, q in enumerate(pair)}
+        own = [(c, {place[q]: kind for q, kind in p.items()}) for c, p in listed if set(p) <= set(pair)]
+        tilt = [(1e-9, {k: "Z"}) for k in range(2)]
+        found.append(np.linalg.eigh(PauliSum.from_terms([*own, *tilt], 2).matrix())[1])
+    return np.array(found)
+
+
+def coupled_spins(n: int) -> np.ndarray:
+    """States (2^n, 2^n), as columns, of definite total spin of qubits 2k and 2k + 1, of these pairs of pairs, .., of all.
+
+    Eigenstates of S^2 of every block of that tree, and of S_z of all: those of a Hamiltonian with different exchange
+    couplings between the halves of every block.
+    """
+    blocks, terms, strength, count = [[q] for q in range(n)], [], 1.0, 0
+    while len(blocks) > 1:
+        halves = list(zip(blocks[::2], blocks[1::2], strict=False))
+        for left, right in halves:
+            count += 1
+            terms += heisenberg([(a, b) for a in left for b in right], strength * (1 + 0.01 * count))
+        blocks = [left + right for left, right in halves] + blocks[2 * len(halves) :]
+        strength *= 0.37
+    terms += [(1e-3, {q: "Z"}) for q in range(n)]
+    return np.linalg.eigh(PauliSum.from_terms(terms, n).matrix())[1]

@@ -44,6 +44,17 @@ class FermionFlow(eqx.Module):
     mixing: Mixing | None  # of degenerate determinants
     flow: PairFlow
 
+    @property
+    def walker_bytes(self) -> int:
+        """Memory for the third and fourth derivatives of one walker."""
+        n, dim = sum(self.spins), self.orbitals.shape[1]
+        return 8 * (4 * (n * dim) ** 3 + n * n * (3 * len(self.flow.vectors) + dim**4))
+
+    @property
+    def score_bytes(self) -> int:
+        """Memory for the pair sums over Fourier vectors of one walker."""
+        return 8 * 8 * sum(self.spins) ** 2 * len(self.flow.vectors)
+
     def reference(self, label: Array) -> Reference:
         """The determinant, or the mixture of degenerate ones, that the flow carries."""
         if self.mixing is None:

@@ -74,6 +74,11 @@ class PairFlow(eqx.Module):
         first = SMALL * first / np.sum(self.vectors**2, axis=1)
         self.coefficients = jnp.pad(first, ((0, 0), (0, own), (0, 0), (0, 0)))
 
+    @property
+    def by_momentum(self) -> bool:
+        """Whether every total momentum has potentials of its own."""
+        return self.coefficients.shape[1] > 1
+
     def of_momentum(self, total: Array) -> Array:
         """Coefficients (layers, kinds, V) for the total momentum (dim,), an integer vector (without the twist)."""
         at, common = self._place(total), self.coefficients[:, 0][..., self.star]

@@ -56,6 +56,11 @@ def product_jet(momenta: Array, z: Array, metric: Array, spins: tuple[int, ...])
         if count:
             parts.append(determinant_jet(momenta[of], z[of], metric[of, :, of, :]))
         start += count
+    return joined(parts)
+
+
+def joined(parts: list[SlaterJet]) -> SlaterJet:
+    """The product of one determinant per spin."""
     gradient = jnp.concatenate([part.gradient for part in parts])
     phase = parts[0].phase * parts[1].phase if len(parts) > 1 else parts[0].phase
     zero = jnp.zeros(())

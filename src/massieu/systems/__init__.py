@@ -11,11 +11,13 @@ from massieu.systems.lennard_jones import LennardJones
 from massieu.systems.molecule import Molecule
 from massieu.systems.phi4 import Phi4
 from massieu.systems.quantum import QuantumSystem
+from massieu.systems.quantum_dot import QuantumDot
+from massieu.systems.qubits import Heisenberg, Qubits, QubitSystem, TransverseIsing
 from massieu.systems.sk import SK
 from massieu.systems.water import MonatomicWater
 
-System = ClassicalSystem | QuantumSystem
-SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem]] = {
+System = ClassicalSystem | QuantumSystem | QubitSystem
+SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem] | type[QubitSystem]] = {
     system.name: system
     for system in (
         Ising,
@@ -29,6 +31,10 @@ SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem]] = {
         Dimer,
         Molecule,
         ElectronGas,
+        QuantumDot,
+        TransverseIsing,
+        Heisenberg,
+        Qubits,
     )
 }
 
@@ -40,6 +46,7 @@ __all__ = [
     "CoulombTrap",
     "Dimer",
     "ElectronGas",
+    "Heisenberg",
     "Hopfield",
     "Ising",
     "IsingDual",
@@ -48,7 +55,11 @@ __all__ = [
     "MonatomicWater",
     "PairwiseSpins",
     "Phi4",
+    "QuantumDot",
     "QuantumSystem",
+    "QubitSystem",
+    "Qubits",
     "Reference",
     "System",
+    "TransverseIsing",
 ]

@@ -99,6 +99,7 @@ class AbstractSystem(eqx.Module):
     summary: ClassVar[str] = ""
     source: ClassVar[str] = ""
     units: ClassVar[dict[str, str]] = UNITS
+    action: ClassVar[bool] = False
 
     def training_defaults(self) -> dict[str, Any]:
         """Fields of the training configuration that suit the system better than the general defaults."""
@@ -129,7 +130,6 @@ class ClassicalSystem(AbstractSystem):
     the shape of their lattice.  Where `action` is true the energy is an action: Z = int exp(-S), beta = 1.
     """
 
-    action: ClassVar[bool] = False
     linear: ClassVar[tuple[str, ...]] = ()  # parameters in which the energy is linear
 
     @abstractmethod

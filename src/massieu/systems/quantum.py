@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -12,12 +13,17 @@ from massieu.systems.base import AbstractSystem
 
 
 class QuantumSystem(AbstractSystem):
-    """H = kinetic_scale * (-Laplacian) + potential(x); positions x (N, dim) in units of the box."""
+    """H = kinetic_scale * (-Laplacian) + potential(x); positions x (N, dim) in units of the box, or of the oscillator."""
 
     @property
     @abstractmethod
     def kinetic_scale(self) -> float:
         """Energy of -Laplacian in units of the box."""
+
+    @property
+    def imaginary_time(self) -> float:
+        """Step of the flow's natural gradient: imaginary time per step, in inverse units of energy."""
+        return 0.03 / self.kinetic_scale / (2 * math.pi) ** 2
 
     @property
     @abstractmethod
