@@ -27,10 +27,10 @@ LAYERS = [
     {"run_directory"},
     {"run"},
     {"learning", "web_page"},
-    {"figures", "figures_quantum", "figures_fit"},
+    {"figures", "figures_quantum", "figures_dot", "figures_qubits", "figures_fit"},
     {"sweep"},
     {"report", "arguments"},
-    {"comparison", "bounds"},
+    {"comparison", "bounds", "baseline_dot"},
     {"commands"},
     {"cli"},
 ]

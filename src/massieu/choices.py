@@ -30,7 +30,13 @@ EVALUATION_SEED = 2**20  # apart from the training's steps
 def configure(system: System, **options: Any) -> Config:
     """The configuration: general defaults, then the system's, then the user's options; InputError for unknown names."""
     fields = {field.name: field for field in dataclasses.fields(Config)}
-    kind = "particles" if isinstance(system, QuantumSystem) else "qubits" if isinstance(system, QubitSystem) else "classical"
+    kind = (
+        "particles"
+        if isinstance(system, QuantumSystem)
+        else "qubits"
+        if isinstance(system, QubitSystem)
+        else "classical"
+    )
     for name, value in options.items():
         if name not in fields:
             raise InputError(f"{name} = {value}: no such option{did_you_mean(name, fields)}")

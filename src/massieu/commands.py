@@ -12,7 +12,7 @@ import numpy as np
 from massieu import arguments as flags
 from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
 from massieu.errors import InputError
-from massieu.systems import SYSTEMS, ClassicalSystem
+from massieu.systems import SYSTEMS, ClassicalSystem, QuantumDot
 
 if TYPE_CHECKING:
     from massieu.learning import Fit
@@ -49,12 +49,14 @@ def reference(arguments: list[str]) -> int:
 
 
 def baseline(arguments: list[str]) -> int:
-    """Markov chains and annealing, beside each other and beside a run."""
+    """Markov chains and annealing, or path integrals of a quantum dot, beside each other and beside a run."""
     from massieu import comparison
     from massieu.baselines import METHODS
     from massieu.baselines import baseline as run_baseline
 
     kind, rest = named_system(arguments, "baseline")
+    if kind is QuantumDot:
+        return _path_integral(rest)
     parser = system_parser(kind, "baseline")
     parser.add_argument("--method", default="ais", help=f"{', '.join(METHODS)}, or several with commas")
     integers = checked_list("stages", int)
@@ -87,6 +89,34 @@ def baseline(arguments: list[str]) -> int:
     if values["out"]:
         comparison.figure(rows, trained, reference, kind.units["energy"]).savefig(values["out"], dpi=130)
         print(f"figure: {values['out']}")
+    return 0
+
+
+def _path_integral(arguments: list[str]) -> int:
+    """F, E, S and the average sign of a quantum dot by path-integral Monte Carlo, beside exact values and a run."""
+    from massieu import baseline_dot, comparison
+
+    parser = system_parser(QuantumDot, "baseline")
+    parser.add_argument("--method", default="pimc", help="pimc, path-integral Monte Carlo (default)")
+    parser.add_argument("--slices", type=checked("slices", int), default=32, help="time steps of beta (default: 32)")
+    parser.add_argument("--chains", type=checked("chains", int), default=256, help="walkers (default: 256)")
+    parser.add_argument("--sweeps", type=checked("sweeps", int), default=1000, help="of each chain (default: 1000)")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(arguments))
+    dot = flags.make(QuantumDot, values)
+    same, run = baseline_dot.physical(dot), None
+    if values["run"]:
+        run = baseline_dot.totals(comparison.network(Path(values["run"]), dot.name, same)["summary"])
+    effort = (values[name] for name in ("method", "slices", "chains", "sweeps", "seed"))
+    found, exact = baseline_dot.path_integral(dot, *effort), dot.reference().best
+    if values["json"]:
+        known = None if exact is None else {name: getattr(exact, name).as_dict() for name in ("F", "E", "S")}
+        plain = {"system": dot.name, "parameters": same, **found.as_dict(), "reference": known, "run": run}
+        print(json.dumps(plain, indent=2))
+    else:
+        print(baseline_dot.table(found, exact, run))
     return 0
 
 

@@ -35,7 +35,7 @@ class Config:
     )
     circuit: str = option(
         "auto",
-        "gates of qubits: general, real, number or spin (by what they keep), hardware-efficient, qaoa; auto: by what H keeps",
+        "gates of qubits: general, real, number or spin (by what they keep; auto: as H does), hardware-efficient, qaoa",
         only="qubits",
     )
     width: int | None = option(None, "width of the density's layers (default: its own)")
@@ -59,10 +59,12 @@ class Config:
     )
     clip: float = option(10.0, "Adam: largest global norm of the gradient of beta F")
     anneal: float = option(
-        0.5, "fraction of the steps over which beta rises to its value; 0: no annealing", only="classical"
+        0.5,
+        "fraction of the steps over which beta rises to its value (qubits: at beta_start); 0: no annealing",
+        only="classical qubits",
     )
     beta_start: float | None = option(
-        None, "beta at the first step when annealing (default: a tenth of beta)", only="classical"
+        None, "beta at the first step when annealing (default: a tenth of beta; qubits: half)", only="classical qubits"
     )
     range: str | None = option(
         None, "one density for a range of a parameter, NAME:LOW:HIGH, e.g. beta:0.2:0.6", only="classical"
@@ -92,7 +94,9 @@ class Config:
     )
     checkpoint_every: int = option(25, "steps between checkpoints")
     samples: int = option(20000, "samples of the final evaluation (electron gas up to 6 electrons: 100000)")
-    finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results", only="particles")
+    finite_size: bool = option(
+        False, "electron gas: state finite-size corrections beside the results", only="particles"
+    )
     reference: bool = option(True, "compute the exact or independent values to compare with")
 
     def __post_init__(self) -> None:

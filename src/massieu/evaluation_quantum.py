@@ -81,7 +81,8 @@ def _draw_all(system: QuantumSystem, rho: DensityMatrix, samples: int, seed: int
     def chunk(arrays, i):
         rho = eqx.combine(arrays, rest)
         walkers = weigh(rho, system, rho.draw(jax.random.fold_in(key, i), CHUNK))
-        return walkers, jax.vmap(system.observables)(walkers.label, walkers.x)
+        checks = jax.vmap(system.checks)(walkers.x, walkers.kinetic.real, walkers.gradient)
+        return walkers, jax.vmap(system.observables)(walkers.label, walkers.x) | checks
 
     parts = [jax.tree.map(np.asarray, chunk(arrays, i)) for i in range(math.ceil(samples / CHUNK))]
     walkers, observed = jax.tree.map(lambda *rows: np.concatenate(rows)[:samples], *parts)

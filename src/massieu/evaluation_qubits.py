@@ -25,7 +25,7 @@ KEPT = 2000
 def evaluate_qubits(system: QubitSystem, rho: CircuitEnsemble, beta: float, samples: int, seed: int) -> Evaluation:
     """Exact averages over rho where all basis states are summed over, else over `samples` of p; x64 must be on.
 
-    C = beta^2 Var(E_x) is that of the levels of the ensemble; beta^2 (<H^2> - <H>^2), which is larger where they are not
+    C = beta^2 Var(E_x) is that of the levels of the ensemble; beta^2 (<H^2> - <H>^2), larger where they are no
     eigenstates, is an observable beside it.
     """
     weighed = _all(system, rho, beta) if system.sums_over_all else _samples(system, rho, samples, seed)

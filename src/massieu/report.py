@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from massieu import figures, figures_quantum
+from massieu import figures, figures_dot, figures_quantum, figures_qubits
 from massieu.checkpoint import write_atomically
 from massieu.errors import InputError
 from massieu.principle import Estimate
 from massieu.run_directory import read_config, read_metrics, read_summary
 from massieu.statistics import z_score
-from massieu.systems import ClassicalSystem, ElectronGas, System
+from massieu.systems import ClassicalSystem, ElectronGas, QuantumDot, QubitSystem, System
 from massieu.web_page import image, page, png, table
 
 FINITE_SIZE_KINDS = ("one_particle", "interaction")
@@ -36,6 +36,10 @@ def write_report(folder: Path) -> Path:
     system = _system_of(folder)
     if isinstance(system, ElectronGas):
         drawn |= _of_electrons(system, rows, summary, known, samples)
+    elif isinstance(system, QuantumDot):
+        drawn |= _of_dot(system, rows, summary, known, samples)
+    elif isinstance(system, QubitSystem):
+        drawn |= figures_qubits.all_figures(system, summary)
     elif isinstance(system, ClassicalSystem):
         drawn["samples"] = figures.samples(system, samples["x"])
     if "range" in summary["observables"]:
@@ -78,6 +82,23 @@ def _of_electrons(
         "occupations": figures_quantum.occupations(system, observables),
         "health": figures_quantum.health(rows),
     }
+
+
+def _of_dot(
+    system: QuantumDot,
+    rows: list[dict[str, float]],
+    summary: dict[str, Any],
+    known: dict[str, Any],
+    samples: dict[str, np.ndarray],
+) -> dict[str, Figure]:
+    found = {
+        "energies": figures_quantum.energies(rows, summary, known.get("ideal", {})),
+        "densities": figures_dot.densities(system, summary["observables"]),
+        "health": figures_quantum.health(rows),
+    }
+    if system.n > 1 and system.dim > 1:
+        found["pair_density"] = figures_dot.pair_density(system, samples["x"])
+    return found
 
 
 def _system_of(folder: Path) -> System | None:

@@ -25,7 +25,7 @@ from massieu.errors import InputError, RunError, require
 from massieu.progress import Progress
 from massieu.run import minimize, resume
 from massieu.run_directory import make_system, read_config, read_summary
-from massieu.systems import ClassicalSystem, QuantumSystem, System
+from massieu.systems import QuantumSystem, System
 
 QUANTITIES = ("F", "E", "S", "C")
 EFFECTIVE_MASS = "effective_mass_ratio"
@@ -147,7 +147,7 @@ def _one(plan: Plan, point: Point, out: Path, label: str, progress: Progress, fa
 def _annealing(plan: Plan, point: Point, other: Point | None) -> dict[str, Any]:
     """A classical density that is trained already is annealed from its own beta, not from a high temperature."""
     mine, theirs = getattr(point.system, "beta", None), getattr(other.system, "beta", None) if other else None
-    if not isinstance(point.system, ClassicalSystem) or theirs is None or mine is None or "beta_start" in plan.options:
+    if isinstance(point.system, QuantumSystem) or theirs is None or mine is None or "beta_start" in plan.options:
         return {}
     return {"beta_start": float(theirs)}
 

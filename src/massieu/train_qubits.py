@@ -1,6 +1,7 @@
 """The loop for qubits: F = sum_x p(x) [ kT ln p(x) + <x|U^+ H U|x> ], over all basis states or over samples of p.
 
-Over all basis states F is a smooth function of the angles without noise, which L-BFGS minimises.  With samples,
+Over all basis states F is a smooth function of the angles without noise, which L-BFGS minimises, at first at a higher
+temperature, where all levels count and none is left out.  With samples,
 
     p     E[ (F_loc - b) d ln p(x) ]  with the leave-one-out baseline b,   F_loc = kT ln p(x) + E_x
     U     E[ d E_x ]                  through the circuit
@@ -27,6 +28,7 @@ from massieu.train import Problem, TrainState
 
 MEMORY = 20  # pairs of steps and gradients that L-BFGS keeps
 LEARNING_RATE = 0.01
+HOT = 0.5  # of beta: where annealing starts
 
 
 def problem(system: QubitSystem, rho: CircuitEnsemble, beta: float, config: Config) -> Problem:
@@ -42,24 +44,29 @@ def problem(system: QubitSystem, rho: CircuitEnsemble, beta: float, config: Conf
         optimiser = optimize.adam(config.learning_rate or LEARNING_RATE, schedule, config.clip)
     start = TrainState(params, optimiser.init(params), jax.random.key(config.seed), jnp.zeros((), jnp.int32))
     loss = _over_all if exact else _over_samples
+    hot = min(beta, config.beta_start or HOT * beta)
+    switch = round(config.anneal * config.steps)
 
     @jax.jit
     def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(state.key, state.step)
+        beta_now = jnp.where(state.step < switch, hot, beta)
+        fresh = optimiser.init(state.params)  # curvatures of another temperature are of no use
+        kept = jax.tree.map(lambda new, old: jnp.where(state.step == switch, new, old), fresh, state.opt_state)
 
         def value(params: Any) -> tuple[Array, dict[str, Array]]:
-            return loss(eqx.combine(params, static), system, beta, key, config.batch)
+            return loss(eqx.combine(params, static), system, beta_now, key, config.batch)
 
         (f, metrics), gradient = jax.value_and_grad(value, has_aux=True)(state.params)
         extra = {"value": f, "grad": gradient, "value_fn": lambda p: value(p)[0]} if lbfgs else {}
-        updates, opt_state = optimiser.update(gradient, state.opt_state, state.params, **extra)
+        updates, opt_state = optimiser.update(gradient, kept, state.params, **extra)
         new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.key, state.step + 1)
-        return new, {"beta": jnp.asarray(beta)} | metrics | {"grad_norm": optax.global_norm(gradient)}
+        return new, {"beta": beta_now} | metrics | {"grad_norm": optax.global_norm(gradient)}
 
     return Problem(step, start, static, lambda params, _: eqx.combine(params, static))
 
 
-def _over_all(rho: CircuitEnsemble, system: QubitSystem, beta: float, key: Array, batch: int):
+def _over_all(rho: CircuitEnsemble, system: QubitSystem, beta: Array, key: Array, batch: int):
     """F and a row of metrics, exactly."""
     levels = rho.all_levels(system.hamiltonian)
     log_p = rho.all_log_prob(levels.energy, beta)
@@ -70,7 +77,7 @@ def _over_all(rho: CircuitEnsemble, system: QubitSystem, beta: float, key: Array
     return mean, _row(mean, jnp.zeros(()), jnp.sum(p * levels.energy), -jnp.sum(p * log_p), spread)
 
 
-def _over_samples(rho: CircuitEnsemble, system: QubitSystem, beta: float, key: Array, batch: int):
+def _over_samples(rho: CircuitEnsemble, system: QubitSystem, beta: Array, key: Array, batch: int):
     """A function whose gradient is an unbiased estimate of that of F, and a row of metrics."""
     spins, _ = jax.lax.stop_gradient(rho.p.sample_and_log_prob(key, (batch,)))
     levels, _ = rho.levels_and_states(system.hamiltonian, spins)

@@ -10,8 +10,18 @@ import pytest
 import scipy.linalg
 
 from massieu.errors import InputError
-from massieu.physics.pauli import PauliSum, ising_in_a_field
-from massieu.states.circuit import GENERATORS, PAULI, Circuit, brick_wall
+from massieu.physics.pauli import PauliSum, coupled_spins, eigenstates_of_pairs, heisenberg, ising_in_a_field
+from massieu.states.circuit import (
+    CONTROLLED_PHASE,
+    EXCHANGE,
+    GENERATORS,
+    NUMBER,
+    PAULI,
+    REAL,
+    Circuit,
+    brick_wall,
+    rotated_to_x,
+)
 
 RING = [(0, 1), (1, 2), (2, 3), (3, 0)]
 
@@ -20,7 +30,17 @@ def _circuit(**options):
     return Circuit(4, RING, 3, scale=0.5, key=jax.random.key(0), **options)
 
 
-@pytest.mark.parametrize("options", [{}, {"generators": (0, 14)}, {"shared": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"generators": GENERATORS[[0, 14]]},
+        {"generators": REAL},
+        {"generators": NUMBER},
+        {"entangler": CONTROLLED_PHASE},
+        {"shared": True},
+    ],
+)
 def test_states_of_all_bits_are_orthonormal(options):
     u = np.asarray(jax.jit(lambda: _circuit(**options).matrix())())
     np.testing.assert_allclose(u.conj().T @ u, np.eye(16), atol=1e-12)
@@ -84,3 +104,38 @@ def test_rows_of_bonds_do_not_overlap():
 def test_what_is_no_circuit_is_named(bonds, layers, name):
     with pytest.raises(InputError, match=rf"^{name} = "):
         Circuit(4, bonds, layers, key=jax.random.key(0))
+
+
+def test_real_gates_keep_states_real_and_number_gates_the_number_of_ones():
+    assert not jnp.iscomplexobj(_circuit(generators=REAL).matrix())
+    ones = np.bitwise_count(np.arange(16))
+    u = np.asarray(_circuit(generators=NUMBER).matrix())
+    assert np.abs(u[ones[:, None] != ones]).max() < 1e-14 and np.abs(u - np.diag(np.diag(u))).max() > 0.1
+
+
+def test_total_spin_is_kept_by_exchange_and_definite_in_coupled_spins():
+    spin = PauliSum.from_terms(heisenberg([(i, j) for i in range(4) for j in range(i)], 1.0), 4).matrix()
+    v = coupled_spins(4)
+    total = v.conj().T @ spin @ v
+    np.testing.assert_allclose(total, np.diag(np.diag(total)), atol=1e-10)
+    u = np.asarray(_circuit(generators=EXCHANGE).matrix())
+    np.testing.assert_allclose(u @ spin, spin @ u, atol=1e-12)
+
+
+def test_first_gates_are_the_eigenstates_of_their_pairs():
+    terms = ising_in_a_field(RING, 4, 0.8)
+    pairs = ((0, 1), (2, 3))
+    circuit = _circuit(first_bonds=pairs, first=eigenstates_of_pairs(terms, pairs))
+    still = eqx.tree_at(lambda c: c.angles, circuit, jnp.zeros_like(circuit.angles))
+    inside = [term for term in terms if set(term[1]) <= {0, 1} or set(term[1]) <= {2, 3}]
+    h, v = PauliSum.from_terms(inside, 4).matrix(), np.asarray(still.matrix())
+    diagonal = v.conj().T @ h @ v
+    np.testing.assert_allclose(diagonal, np.diag(np.diag(diagonal)), atol=1e-6)
+
+
+def test_x_rotation_turns_z_into_x():
+    psi = jax.random.normal(jax.random.key(0), (16, 2)) + 0j
+    x0 = PauliSum.from_terms([(1.0, {1: "X"})], 4).matrix()
+    z0 = PauliSum.from_terms([(1.0, {1: "Z"})], 4).matrix()
+    turned = rotated_to_x(psi, 4)
+    np.testing.assert_allclose(turned.conj().T @ z0 @ turned, psi.conj().T @ x0 @ psi, atol=1e-12)

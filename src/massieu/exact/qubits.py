@@ -10,11 +10,14 @@ from massieu.exact.thermodynamics import Thermodynamics
 from massieu.physics.pauli import PauliSum
 
 MOST_DIAGONALISED = 12  # 4096 levels
+MOST_EIGENSTATES = 10
 
 
 def levels(hamiltonian: PauliSum) -> np.ndarray:
     """All energies (2^n,), ascending; InputError beyond MOST_DIAGONALISED."""
-    require(hamiltonian.n <= MOST_DIAGONALISED, "n", hamiltonian.n, f"at most {MOST_DIAGONALISED} for exact diagonalisation")
+    require(
+        hamiltonian.n <= MOST_DIAGONALISED, "n", hamiltonian.n, f"at most {MOST_DIAGONALISED} for exact diagonalisation"
+    )
     return np.linalg.eigvalsh(hamiltonian.matrix())
 
 
@@ -53,3 +56,19 @@ def ising_ring_in_a_field(n: int, beta: float, gamma: float, j: float = 1.0) -> 
     slope = (values[0] - 8 * values[1] + 8 * values[3] - values[4]) / (12 * step)
     bend = (-values[0] + 16 * values[1] - 30 * values[2] + 16 * values[3] - values[4]) / (12 * step**2)
     return Thermodynamics.from_log_partition(values[2], -slope, bend, beta, "free fermions")
+
+
+def spectrum_and_averages(hamiltonian: PauliSum, beta: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """All energies, and thermal <Z_i>, <X_i>, <Z_0 Z_i>, <X_0 X_i> (n,) from all eigenstates; up to 2^10 of them."""
+    n = hamiltonian.n
+    require(n <= MOST_EIGENSTATES, "n", n, f"at most {MOST_EIGENSTATES} for all eigenstates")
+    energies, states = np.linalg.eigh(hamiltonian.matrix())
+    p = softmax(-beta * energies)
+    spins = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1)
+    turn, found = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2), {}
+    for name in ("z", "x"):
+        weight = np.abs(states) ** 2 @ p
+        found[name], found[name + name] = weight @ spins, weight @ (spins[:, :1] * spins)
+        for q in range(n):
+            states = np.einsum("pq,aqz->apz", turn, states.reshape(2**q, 2, -1)).reshape(states.shape)
+    return energies, found

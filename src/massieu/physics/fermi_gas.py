@@ -40,7 +40,7 @@ def log_symmetric(log_w: Array, n: int) -> Array:
 
 
 def log_homogeneous(log_w: Array, n: int) -> Array:
-    """The same of the complete homogeneous polynomials, for bosons: h_r(w_m ..) = h_r(w_{m+1} ..) + w_m h_{r-1}(w_m ..)."""
+    """The same for bosons, homogeneous polynomials: h_r(w_m ..) = h_r(w_{m+1} ..) + w_m h_{r-1}(w_m ..)."""
     empty = jnp.full(n + 1, -jnp.inf, log_w.dtype).at[0].set(0.0)
 
     def add(row: Array, weight: Array) -> tuple[Array, Array]:

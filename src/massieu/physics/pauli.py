@@ -126,7 +126,7 @@ def eigenstates_of_pairs(terms: Iterable[Term], pairs: Iterable[tuple[int, int]]
 
 
 def coupled_spins(n: int) -> np.ndarray:
-    """States (2^n, 2^n), as columns, of definite total spin of qubits 2k and 2k + 1, of these pairs of pairs, .., of all.
+    """States (2^n, 2^n), as columns, of definite total spin of pairs of qubits, of pairs of pairs, .., of all.
 
     Eigenstates of S^2 of every block of that tree, and of S_z of all: those of a Hamiltonian with different exchange
     couplings between the halves of every block.

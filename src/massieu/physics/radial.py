@@ -1,7 +1,7 @@
 """Radial functions of a separation, linear in their coefficients, with derivative tensors up to the fourth order.
 
-f(s), s = r^2.  Gaussians exp(-s/2w^2); the function (1 + r/w) exp(-r/w), whose gradient starts as r and then r^2, which is
-what a cusp at contact asks for; and s/2 itself, a change of scale.
+f(s), s = r^2.  Gaussians exp(-s/2w^2); the function (1 + r/w) exp(-r/w), whose gradient starts as r and then r^2,
+which is what a cusp at contact asks for; and s/2 itself, a change of scale.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def tensors(f: Array, y: Array, orders: tuple[int, ...]) -> list[Array]:
 def _fourth(f: Array, y: Array, eye: Array) -> Array:
     pair = jnp.einsum("pa,pb,cd->pabcd", y, y, eye)
     places = [(0, 1, 2, 3, 4), (0, 1, 3, 2, 4), (0, 1, 4, 3, 2), (0, 3, 2, 1, 4), (0, 4, 2, 3, 1), (0, 3, 4, 1, 2)]
-    pair = sum(pair.transpose(place) for place in places)
+    pair = jnp.sum(jnp.stack([pair.transpose(place) for place in places]), axis=0)
     none = jnp.einsum("ab,cd->abcd", eye, eye)
     none = none + none.transpose(0, 2, 1, 3) + none.transpose(0, 3, 2, 1)
     quartic = _scaled(16 * f[3], jnp.einsum("pa,pb,pc,pd->pabcd", y, y, y, y))

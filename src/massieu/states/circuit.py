@@ -98,7 +98,8 @@ class Circuit(eqx.Module):
     @property
     def is_real(self) -> bool:
         """Whether U is a real matrix."""
-        return not (np.any(self.generators.real) or np.iscomplexobj(self.first) or np.iscomplexobj(self.basis))
+        constants = (self.first,) if self.basis is None else (self.first, self.basis)
+        return not (np.any(self.generators.real) or any(np.iscomplexobj(constant) for constant in constants))
 
     def apply(self, psi: Array) -> Array:
         """U psi for states (2^n, ...); complex unless psi and U are real."""

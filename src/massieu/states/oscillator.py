@@ -105,7 +105,7 @@ def circular_functions(z: Array, most: int) -> Array:
 
 
 def _line(n: Array, x: Array, most: int) -> tuple[Array, Array, Array]:
-    """h_n and its first two derivatives: h_n' = sqrt(n/2) h_{n-1} - sqrt((n+1)/2) h_{n+1},  h_n'' = (x^2 - 2n - 1) h_n."""
+    """h_n, h_n' = sqrt(n/2) h_{n-1} - sqrt((n+1)/2) h_{n+1} and h_n'' = (x^2 - 2n - 1) h_n."""
     table = hermite_functions(x, most + 1)
     value, up = table[n], table[n + 1]
     down = jnp.where((n > 0)[:, None], table[jnp.maximum(n - 1, 0)], 0.0)

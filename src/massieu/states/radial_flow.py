@@ -4,17 +4,17 @@ T is a stack of layers, each the gradient of a convex function of all coordinate
 
     z -> z + grad [ sum_{i<j} u(|z_i - z_j|) + sum_i w(|z_i - Z|) ],     Z the centre of mass,
 
-the steps of a continuous flow with backflow velocity eta(r_ij) r_ij + mu(r_i) r_i.  T commutes with permutations, rotations
-and translations, so that in a harmonic trap the centre of mass stays exact.  If the curvatures of u and w are nowhere
-below -b_u and -b_w with N b_u + b_w <= b < 1, the Jacobian is positive definite wherever the particles are and each
-layer is a bijection; `projected` enforces it.  All derivatives that the local energy needs are closed forms, linear
-in the coefficients, and are propagated layer by layer from x back to z.
+the steps of a continuous flow with backflow velocity eta(r_ij) r_ij + mu(r_i) r_i.  T commutes with permutations,
+rotations and translations, so that in a harmonic trap the centre of mass stays exact.  If the curvatures of u and w are
+nowhere below -b_u and -b_w with N b_u + b_w <= b < 1, the Jacobian is positive definite wherever the particles are and
+each layer is a bijection; `projected` enforces it.  What commutes with T (angular momentum in the plane, parity) may
+choose potentials of its own beside the common ones: states of different sectors stay orthogonal.  All derivatives that
+the local energy needs are closed forms, linear in the coefficients, and are propagated layer by layer from x back to z.
 """
 
 from __future__ import annotations
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -28,7 +28,10 @@ PROBES = np.concatenate([[1e-4], np.geomspace(1e-2, 60.0, 300)])  # separations 
 
 
 class RadialFlow(eqx.Module):
-    """Layers for particles of one or two spins; coefficients (layers, kinds, size) of equal, opposite pairs, centre."""
+    """Layers for particles of one or two spins; kinds: equal pairs, opposite pairs where there are any, centre.
+
+    coefficients (layers, 1 + sectors, kinds, size): common, then each sector's own; common only for one sector.
+    """
 
     spins: tuple[int, ...] = eqx.field(static=True)
     dim: int = eqx.field(static=True)
@@ -37,7 +40,7 @@ class RadialFlow(eqx.Module):
     kinds: np.ndarray  # (P,): which coefficients each row has
     coefficients: Array
 
-    def __init__(self, spins: tuple[int, ...], dim: int, *, layers: int, spacing: float):
+    def __init__(self, spins: tuple[int, ...], dim: int, *, layers: int, sectors: int, spacing: float):
         n = sum(spins)
         self.spins, self.dim = spins, dim
         self.basis = Basis(spacing * np.geomspace(0.25, 4.0, 7), spacing * np.array([0.3, 0.7, 1.6]))
@@ -46,8 +49,15 @@ class RadialFlow(eqx.Module):
         pairs = np.eye(n)[i] - np.eye(n)[j]
         self.differences = np.concatenate([pairs, np.eye(n) - 1 / n])
         opposite = label[i] != label[j]
-        self.kinds = np.concatenate([opposite.astype(int), np.full(n, 2)]) if opposite.any() else np.repeat([0, 1], [len(i), n])
-        self.coefficients = jnp.zeros((layers, int(self.kinds.max()) + 1, self.basis.size))
+        of_pairs = opposite.astype(int)
+        self.kinds = np.concatenate([of_pairs, np.full(n, 1 + of_pairs.max(initial=0))])
+        own = sectors if sectors > 1 else 0
+        self.coefficients = jnp.zeros((layers, 1 + own, int(self.kinds.max()) + 1, self.basis.size))
+
+    def of_sector(self, sector: Array) -> Array:
+        """Coefficients (layers, kinds, size) of one sector."""
+        common = self.coefficients[:, 0]
+        return common if self.coefficients.shape[1] == 1 else common + self.coefficients[:, 1 + sector]
 
     def derivatives(self, c: Array, y: Array, orders: tuple[int, ...]) -> list[Array]:
         """Derivative tensors (P, dim, ..) of u and w at all differences y (P, dim), with coefficients (kinds, size)."""
@@ -73,19 +83,19 @@ class RadialFlow(eqx.Module):
         push, stretch = self.derivatives(c, self._difference(z), (1, 2))
         return z + jnp.asarray(self.differences).T @ push, self._jacobian(stretch)
 
-    def __call__(self, z: Array) -> tuple[Array, Array]:
-        """x = T(z) and ln det dx/dz."""
+    def __call__(self, c: Array, z: Array) -> tuple[Array, Array]:
+        """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, size) of one sector."""
         log_det = jnp.zeros(())
-        for of_layer in self.coefficients:
+        for of_layer in c:
             z, jacobian = self.layer(of_layer, z)
             log_det = log_det + inverse_and_log_det_spd(jacobian)[1]
         return z, log_det
 
-    def jet(self, z: Array) -> FlowJet:
+    def jet(self, c: Array, z: Array) -> FlowJet:
         """x = T(z) with everything for the local energy, from the last layer back to the first."""
         b, size = jnp.asarray(self.differences), z.size
         stack = []
-        for of_layer in self.coefficients:
+        for of_layer in c:
             push, *rest = self.derivatives(of_layer, self._difference(z), (1, 2, 3, 4))
             stack.append(rest)
             z = z + b.T @ push
@@ -115,10 +125,19 @@ class RadialFlow(eqx.Module):
         return jnp.sum(relative * relative.transpose(0, 2, 1))
 
     def projected(self) -> RadialFlow:
-        """The same flow with its coefficients inside the bound that makes it a bijection."""
-        f = jnp.einsum("lks,dsr->dlkr", self.coefficients, self.basis.derivatives(jnp.asarray(PROBES**2)))
-        lowest = jnp.min(jnp.minimum(2 * f[0], 2 * f[0] + 4 * PROBES**2 * f[1]), axis=-1)  # (layers, kinds)
+        """The same flow with its coefficients inside the bound that makes it a bijection in every sector."""
+        common, own = self.coefficients[:, :1], self.coefficients[:, 1:]
+        if own.shape[1] == 0:
+            safe = self._bound_scale(common) * common
+        else:
+            scale = self._bound_scale(common + own)
+            safe = jnp.concatenate([common, scale * own + (scale - 1) * common], axis=1)
+        return eqx.tree_at(lambda flow: flow.coefficients, self, safe)
+
+    def _bound_scale(self, c: Array) -> Array:
+        """Factors (..., 1, 1) <= 1 after which the potentials c (..., kinds, size) are inside the bound."""
+        f = jnp.einsum("...ks,dsr->d...kr", c, self.basis.derivatives(jnp.asarray(PROBES**2)))
+        lowest = jnp.min(jnp.minimum(2 * f[0], 2 * f[0] + 4 * PROBES**2 * f[1]), axis=-1)
         falls = -jnp.minimum(lowest, 0.0)
-        worst = sum(self.spins) * jnp.max(falls[:, :-1], axis=1) + falls[:, -1]
-        scale = jnp.minimum(1.0, BOUND / jnp.maximum(worst, 1e-12))
-        return eqx.tree_at(lambda flow: flow.coefficients, self, self.coefficients * scale[:, None, None])
+        worst = sum(self.spins) * jnp.max(falls[..., :-1], axis=-1) + falls[..., -1]
+        return jnp.minimum(1.0, BOUND / jnp.maximum(worst, 1e-12))[..., None, None]

@@ -24,6 +24,7 @@ from massieu.states.oscillator import Proposals, orbital_jet, orbital_values
 from massieu.states.radial_flow import RadialFlow
 from massieu.states.slater import SlaterJet, joined
 
+SECTORS = {1: 2, 2: 8, 3: 2}  # by dimension
 STATISTICS = ("fermi", "bose", "boltzmann")
 
 
@@ -62,6 +63,14 @@ class TrappedFlow(eqx.Module):
     def numbers(self, label: Array) -> Array:
         """Quantum numbers (N, dim) of a label."""
         return jnp.asarray(self.orbitals)[label[1:]]
+
+    def coefficients(self, label: Array) -> Array:
+        """The flow's coefficients in the sector of a label: |L| in the plane, else the parity of all quanta."""
+        numbers = self.numbers(label)
+        if numbers.shape[1] == 2:
+            turning = jnp.abs(jnp.sum(numbers[:, 0] - numbers[:, 1]))
+            return self.flow.of_sector(jnp.minimum(turning, SECTORS[2] - 1))
+        return self.flow.of_sector(jnp.sum(numbers) % 2)
 
     # ---- the states that the flow carries
 
@@ -184,7 +193,7 @@ class TrappedFlow(eqx.Module):
     def local(self, label: Array, z: Array) -> Local:
         """T(z) with the local kinetic energy (in units of -Laplacian), from the propagated derivatives."""
         n, dim = z.shape
-        jet = self.flow.jet(z)
+        jet = self.flow.jet(self.coefficients(label), z)
         metric = (jet.jacobian @ jet.jacobian.T).reshape(n, dim, n, dim)
         base = self.base_jet(label, z, metric)
         slope = base.gradient.reshape(-1)
@@ -197,26 +206,31 @@ class TrappedFlow(eqx.Module):
         """Re and Im of d ln Psi_n(x) by the flow's coefficients at fixed x = T(z): coefficients (2, ...)."""
         pulls = jnp.stack([gradient.real, gradient.imag])
 
-        def surrogates(coefficients: Array) -> Array:
-            x, log_det = eqx.tree_at(lambda flow: flow.coefficients, self.flow, coefficients)(z)
+        def surrogates(c: Array) -> Array:
+            x, log_det = self.flow(c, z)
             return jnp.array([-0.5, 0.0]) * log_det - jnp.einsum("rja,ja->r", pulls, x)
 
-        return eqx.tree_at(lambda psi: psi.flow.coefficients, self, jax.jacrev(surrogates)(self.flow.coefficients))
+        own, spread = jax.vjp(lambda c: self._with(c).coefficients(label), self.flow.coefficients)
+        each = jax.vmap(lambda row: spread(row)[0])(jax.jacrev(surrogates)(own))
+        return self._with(each)
+
+    def _with(self, coefficients: Array) -> TrappedFlow:
+        return eqx.tree_at(lambda psi: psi.flow.coefficients, self, coefficients)
 
     def log_psi(self, label: Array, x: Array, near: Array) -> Array:
         """Complex ln Psi_n(x), by Newton steps from a base point `near` with T(near) = x: the slow oracle for tests."""
         z = jax.lax.stop_gradient(near)
         for _ in range(2):
-            z = self._newton(z, x)
-        return self.log_base(label, z) - 0.5 * self.flow(z)[1]
+            z = self._newton(label, z, x)
+        return self.log_base(label, z) - 0.5 * self.flow(self.coefficients(label), z)[1]
 
-    def inverse(self, x: Array, near: Array, steps: int = 30) -> Array:
+    def inverse(self, label: Array, x: Array, near: Array, steps: int = 30) -> Array:
         """z with T(z) = x, by Newton's method from a guess."""
-        return jax.lax.fori_loop(0, steps, lambda _, z: self._newton(z, x), near)
+        return jax.lax.fori_loop(0, steps, lambda _, z: self._newton(label, z, x), near)
 
-    def _newton(self, z: Array, x: Array) -> Array:
+    def _newton(self, label: Array, z: Array, x: Array) -> Array:
         moved, jacobian = z, jnp.eye(z.size)
-        for of_layer in self.flow.coefficients:
+        for of_layer in self.coefficients(label):
             moved, of = self.flow.layer(of_layer, moved)
             jacobian = of @ jacobian
         return z - (inverse_and_log_det(jacobian)[0] @ (moved - x).reshape(-1)).reshape(z.shape)

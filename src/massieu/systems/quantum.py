@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from typing import Any
 
+import jax.numpy as jnp
 from jax import Array
 
 from massieu.states import DensityMatrix
@@ -13,7 +14,7 @@ from massieu.systems.base import AbstractSystem
 
 
 class QuantumSystem(AbstractSystem):
-    """H = kinetic_scale * (-Laplacian) + potential(x); positions x (N, dim) in units of the box, or of the oscillator."""
+    """H = kinetic_scale * (-Laplacian) + potential(x); x (N, dim) in units of the box or of the oscillator."""
 
     @property
     @abstractmethod
@@ -46,6 +47,13 @@ class QuantumSystem(AbstractSystem):
     def observables(self, label: Array, x: Array) -> dict[str, Array]:
         """Named numbers or arrays of one labelled configuration, averaged in the final evaluation."""
         return {}
+
+    def checks(self, x: Array, kinetic: Array, gradient: Array) -> dict[str, Array]:
+        """What must agree in equilibrium: <|grad ln Psi|^2>, by parts <-lap>, is the kinetic energy once more.
+
+        kinetic: local kinetic energy; gradient (N, dim) of ln Psi.  Walkers out of equilibrium show here.
+        """
+        return {"kinetic_energy_from_gradient": self.kinetic_scale * jnp.sum(jnp.abs(gradient) ** 2)}
 
     def finite_size(self, result: Any) -> dict[str, Any]:
         """Corrections to the infinite system as entries of the summary, for `--finite-size`."""

@@ -22,7 +22,7 @@ from massieu.principle import Estimate
 from massieu.states import DensityMatrix
 from massieu.states.oscillator import quantum_numbers
 from massieu.states.radial_flow import RadialFlow
-from massieu.states.trapped import STATISTICS, TrappedFlow
+from massieu.states.trapped import SECTORS, STATISTICS, TrappedFlow
 from massieu.systems.base import Reference, derived, parameter
 from massieu.systems.quantum import QuantumSystem
 
@@ -116,8 +116,11 @@ class QuantumDot(QuantumSystem):
         orbitals = quantum_numbers(self.dim, self._shells())
         size = (self.kappa ** (1 / 3) + 1.0) * math.sqrt(1 + 1 / self.beta)
         layers = (config.depth or 3) if self.kappa > 0 and self.n > 1 else 0
-        flow = RadialFlow(self.spins, self.dim, layers=layers, spacing=0.7 * size)
-        return DensityMatrix(self._occupation(orbitals, config), TrappedFlow(self.spins, self.statistics, orbitals, flow))
+        sectors = 1 if math.isinf(self.beta) else SECTORS[self.dim]
+        flow = RadialFlow(self.spins, self.dim, layers=layers, sectors=sectors, spacing=0.7 * size)
+        return DensityMatrix(
+            self._occupation(orbitals, config), TrappedFlow(self.spins, self.statistics, orbitals, flow)
+        )
 
     def _occupation(self, orbitals: np.ndarray, config: Any) -> Any:
         quanta = orbitals.sum(axis=1)
@@ -142,7 +145,7 @@ class QuantumDot(QuantumSystem):
         )
 
     def _pair_classes(self, orbitals: np.ndarray, shell: np.ndarray) -> np.ndarray:
-        """Pairs alike: by shell, |m| and the sense of their rotation; by shell alone where these are too many; or none."""
+        """Pairs alike: by shell, |m| and sense of rotation; where these are too many by shell alone, or all alike."""
         m = orbitals[:, 0] - orbitals[:, 1] if self.dim > 1 else np.zeros(len(orbitals), int)
         quanta, sense = orbitals.sum(axis=1), np.sign(m[:, None] * m[None])
         for kind, turn in ((shell, sense), (quanta, 0 * sense), (0 * quanta, 0 * sense)):
@@ -158,7 +161,8 @@ class QuantumDot(QuantumSystem):
 
     def training_defaults(self) -> dict[str, Any]:
         batch = 512 if self.n <= 6 else 256
-        return {"steps": 300, "batch": batch, "samples": 20_000, "remix": 0, "optimiser": "adam", "learning_rate": 0.01}
+        how = {"optimiser": "adam", "learning_rate": 0.005, "remix": 0}
+        return how | {"steps": 300, "batch": batch, "samples": 20_000}
 
     def notes(self) -> list[str]:
         shells = self._shells()
@@ -170,7 +174,7 @@ class QuantumDot(QuantumSystem):
 
     def ideal(self) -> Thermodynamics:
         """Without repulsion: the canonical gas of this trap, all shells."""
-        from massieu.exact.pimc import ideal_gas
+        from massieu.exact.trapped_gas import ideal_gas
 
         method = "canonical ideal gas in the trap"
         if math.isinf(self.beta):
@@ -216,7 +220,13 @@ class QuantumDot(QuantumSystem):
             found["pair_counts"] = jnp.histogram(apart, 2 * edges)[0] * 1.0
         return found
 
-    def virial(self, x: Array, kinetic: Array) -> dict[str, Array]:
-        """2 T - <sum r.grad V>: zero in every eigenstate and in equilibrium."""
+    def checks(self, x: Array, kinetic: Array, gradient: Array) -> dict[str, Array]:
+        """Also the virial theorem, 2 T = <sum r.grad V>, and that of the centre of mass, an oscillator by itself.
+
+        2 T_cm - N R^2 with T_cm = |sum_i grad_i ln Psi|^2/(2 N).
+        """
         force = jax.grad(self.potential)(x)
-        return {"virial": 2 * kinetic - jnp.sum(x * force)}
+        own = jnp.sum(jnp.abs(jnp.sum(gradient, axis=0)) ** 2) / self.n
+        found = super().checks(x, kinetic, gradient)
+        found["virial"] = 2 * kinetic - jnp.sum(x * force)
+        return found | {"centre_of_mass_virial": own - self.n * jnp.sum(jnp.mean(x, axis=0) ** 2)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,14 +72,26 @@ class QubitSystem(AbstractSystem):
         """What is known of sizes that cannot be diagonalised."""
         return None
 
+    def derived_observables(self, result: Any) -> dict[str, Any]:
+        """Exact levels and correlations beside those of the ensemble, of few enough qubits."""
+        from massieu.exact.qubits import MOST_EIGENSTATES, spectrum_and_averages
+
+        if self.size > MOST_EIGENSTATES:
+            return {}
+        energies, averages = spectrum_and_averages(self.hamiltonian, self.beta)
+        known = {"levels": energies[: len(result.observables["levels"]["value"])]} | averages
+        return {f"exact_{name}": {"value": v.tolist(), "error": [0.0] * len(v)} for name, v in known.items()}
+
     def training_defaults(self) -> dict[str, Any]:
         if self.sums_over_all:
-            return {"steps": 500}
+            return {"steps": 800}
         return {"steps": 300, "batch": 32, "samples": 1000}
 
     def notes(self) -> list[str]:
         how = "all basis states" if self.sums_over_all else "samples of basis states"
-        kept = {"spin": "the total spin", "number": "the number of ones", "real": "reality"}.get(self.symmetries()[0], "nothing")
+        kept = {"spin": "the total spin", "number": "the number of ones", "real": "reality"}.get(
+            self.symmetries()[0], "nothing"
+        )
         return [f"{self.size} qubits, {len(self.bonds)} bonds; H conserves {kept}; averages over {how}"]
 
     # ---- the ansatz
@@ -120,7 +133,12 @@ class QubitSystem(AbstractSystem):
         """Generators: by what H conserves ("auto"), or as named."""
         possible = self.symmetries()
         circuit = possible[0] if circuit == "auto" else circuit
-        require(circuit not in SYMMETRIC or circuit in possible, "circuit", circuit, f"one of {', '.join((*possible, *NAMED))}")
+        require(
+            circuit not in SYMMETRIC or circuit in possible,
+            "circuit",
+            circuit,
+            f"one of {', '.join((*possible, *NAMED))}",
+        )
         if circuit == "qaoa":
             return self._terms_of_a_bond()
         return SYMMETRIC.get(circuit, circuits.LOCAL)
@@ -145,7 +163,9 @@ class QubitSystem(AbstractSystem):
         kind, n = config.density, self.size
         kind = ("table" if self.sums_over_all else "made") if kind == "auto" else kind
         one_of("density", kind, P_OF_BITS)
-        require(kind != "table" or self.sums_over_all, "density", kind, f"another one for more than {MOST_EXACT} qubits")
+        require(
+            kind != "table" or self.sums_over_all, "density", kind, f"another one for more than {MOST_EXACT} qubits"
+        )
         makers = {
             "table": lambda: None,
             "made": lambda: densities.MADE(n, key=key),
@@ -218,7 +238,9 @@ class Qubits(QubitSystem):
     summary: ClassVar[str] = "any sum of products of Pauli matrices, one term a line: -1.0 Z0 Z1"
     source: ClassVar[str] = "exact diagonalisation"
 
-    hamiltonian_file: str = parameter("", "FILE of terms, or the terms themselves: '-1 [Z0 Z1] + 0.5 [X0]'", "hamiltonian")
+    hamiltonian_file: str = parameter(
+        "", "FILE of terms, or the terms themselves: '-1 [Z0 Z1] + 0.5 [X0]'", "hamiltonian"
+    )
     beta: float = parameter(1.0, "inverse temperature")
     hamiltonian: PauliSum = derived()
     terms: tuple = derived()
@@ -233,12 +255,13 @@ class Qubits(QubitSystem):
 
 def joined(terms: list[Term], n: int) -> tuple[Bond, ...]:
     """The pairs of qubits of terms with two or more of them (consecutive ones); neighbours where there are none."""
-    pairs = {tuple(sorted(pair)) for _, p in terms if len(p) > 1 for pair in zip(list(p)[:-1], list(p)[1:], strict=True)}
+    qubits = [sorted(product) for _, product in terms]
+    pairs = {(a, b) for row in qubits for a, b in itertools.pairwise(row)}
     return tuple(sorted(pairs)) if pairs else tuple((i, i + 1) for i in range(n - 1))
 
 
 def _text_of(given: str) -> str:
-    """The text of a file, or the terms that were given in its place: a run must not depend on a file that may change."""
+    """The text of a file, or the terms given in its place; a run must not depend on a file that may change."""
     try:
         if Path(given).is_file():
             return Path(given).read_text()
