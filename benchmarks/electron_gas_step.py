@@ -41,7 +41,7 @@ from massieu.densities.occupation import Attention
 from massieu.physics.ewald import Ewald
 from massieu.principle import trainable
 from massieu.statistics import autocorrelation_time
-from massieu.train_quantum import chunk_size, problem, score_chunk, weigh
+from massieu.train_quantum import chunk_size, problem, weigh
 
 MOVES = 50
 AT_LEAST = 1.0  # CPU-seconds of measuring each part
@@ -123,7 +123,7 @@ def reference_tasks(args, rho, draw) -> tuple[dict[str, list], list[int]]:
 
 def our_tasks(args, gas, rho, draw) -> dict[str, list]:
     """The same parts of massieu; p(K) with attention layers of the reference's size."""
-    b, key, chunk = args.batch, jax.random.key(2), chunk_size(rho, args.batch)
+    b, key, chunk = args.batch, jax.random.key(2), chunk_size(rho.psi.walker_bytes, args.batch)
     p = system(args, args.n).default_ansatz(Config(depth=DEPTH, attention=DEPTH)).p
     slope = draw.z + 0j
 
@@ -134,7 +134,7 @@ def our_tasks(args, gas, rho, draw) -> dict[str, list]:
         start = method.init(theta)
         return lambda o, f: method.update(theta, start, theta, scores=o, residual=f)[0], (o, o[:, 0]), b
 
-    by_hand = mapped(lambda *walker: trainable(rho.psi.scores(*walker))[0], score_chunk(rho.psi, b))
+    by_hand = mapped(lambda *walker: trainable(rho.psi.scores(*walker))[0], chunk_size(rho.psi.score_bytes, b))
     found = {
         "local energy": [(mapped(rho.psi.local, chunk), (draw.label, draw.z), b)],
         "sampling": [(rho.psi.sample, (key, draw.label), b)],

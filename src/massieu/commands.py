@@ -105,8 +105,9 @@ def _path_integral(arguments: list[str]) -> int:
     parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     values = vars(parser.parse(arguments))
-    dot = flags.make(QuantumDot, values)
-    same, run = baseline_dot.physical(dot), None
+    given = {name: values[name] for name in flags.parameters(QuantumDot) if values[name] is not None}
+    dot, run = QuantumDot(**given), None
+    same = baseline_dot.physical(dot)
     if values["run"]:
         run = baseline_dot.totals(comparison.network(Path(values["run"]), dot.name, same)["summary"])
     effort = (values[name] for name in ("method", "slices", "chains", "sweeps", "seed"))

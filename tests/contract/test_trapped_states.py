@@ -23,8 +23,8 @@ CASES = {
 
 
 def _moved(options, size=0.3):
-    system = ms.QuantumDot(beta=2.0, shells=4, **options)
-    rho = system.default_ansatz(configure(system))
+    system = ms.QuantumDot(beta=2.0, shells=3, **options)
+    rho = system.default_ansatz(configure(system, depth=2))
     coefficients = size * jax.random.normal(jax.random.key(1), rho.psi.flow.coefficients.shape)
     psi = eqx.tree_at(lambda psi: psi.flow.coefficients, rho.psi, coefficients).projected()
     return system, eqx.tree_at(lambda rho: rho.psi, rho, psi)
@@ -57,7 +57,7 @@ def test_orbitals_are_orthonormal():
     np.testing.assert_allclose(h @ h.T * 0.1, np.eye(9), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["three of one spin", "two of each spin", "three on a line", "bosons"])
 def test_local_energy_is_that_of_differentiation_and_the_map_a_bijection(name):
     _, rho = _moved(CASES[name])
     psi = rho.psi
@@ -91,7 +91,7 @@ def test_log_det_is_that_of_autodiff_and_the_map_equivariant():
     np.testing.assert_allclose(flow(c, z[jnp.array(swap)])[0], x[jnp.array(swap)], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["three of one spin", "bosons", "distinguishable"])
+@pytest.mark.parametrize("name", ["three of one spin", "distinguishable"])
 def test_scores_are_derivatives_of_ln_psi_at_fixed_x(name):
     _, rho = _moved(CASES[name])
     psi, draw = rho.psi, rho.draw(jax.random.key(5), 1)
