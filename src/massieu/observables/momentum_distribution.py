@@ -25,13 +25,12 @@ from massieu.errors import RunError
 from massieu.geometry import integer_vectors
 from massieu.linear_algebra import inverse_and_log_det_spd
 from massieu.states.fermion_flow import FermionFlow
+from massieu.states.inversion import CONVERGED, inverted
 from massieu.states.slater import log_reference
 
 CHUNK = 10
 RANGE = 3.0  # momenta up to this many k_F
 MOST_SHELLS = 40
-CONVERGED = 1e-10  # in units of the box
-MOST_STEPS = 100
 
 
 class Shells(NamedTuple):
@@ -113,7 +112,7 @@ def _one(psi: FermionFlow, shells: Shells, label: Array, z: Array, key: Array) -
         return x, (z, inverse_and_log_det_spd(jacobian)[1])
 
     def backward(x: Array, layer: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-        z, *rest = inverted(psi, layer[0], x, layer[1] + step)
+        z, *rest = inverted(psi.flow, layer[0], x, layer[1] + step)
         return z, (rest[0], rest[1])
 
     x, (path, before) = jax.lax.scan(forward, z, c)
@@ -140,30 +139,6 @@ def _expected(psi: FermionFlow, shells: Shells, label: Array) -> Array:
         weight = coefficients.real**2 + coefficients.imag**2
     at = jnp.asarray(shells.of_orbital)[label[0]][sets]
     return jnp.zeros(len(shells.k)).at[at].add(jnp.broadcast_to(weight[:, None], at.shape))
-
-
-def inverted(psi: FermionFlow, c: Array, x: Array, guess: Array) -> tuple[Array, Array, Array]:
-    """z with layer(z) = x, ln det dx/dz there, and the largest component of layer(z) - x."""
-
-    def newton(z: Array) -> tuple[Array, Array, Array]:
-        moved, jacobian = psi.flow.layer(c, z)
-        inverse, log_det, _ = inverse_and_log_det_spd(jacobian)
-        return x - moved, (inverse @ (x - moved).reshape(-1)).reshape(z.shape), log_det
-
-    def unfinished(state: tuple) -> Array:
-        _, miss, _, _, _, steps = state
-        return (jnp.max(jnp.abs(miss)) > CONVERGED) & (steps < MOST_STEPS)
-
-    def advance(state: tuple) -> tuple:
-        z, miss, direction, log_det, length, steps = state
-        trial = z + length * direction
-        new = newton(trial)
-        better = jnp.sum(new[0] ** 2) < jnp.sum(miss**2)
-        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (trial, *new), (z, miss, direction, log_det))
-        return *kept, jnp.where(better, jnp.minimum(1.0, 2 * length), 0.25 * length), steps + 1
-
-    state = jax.lax.while_loop(unfinished, advance, (guess, *newton(guess), jnp.ones(()), 0))
-    return state[0], state[3], jnp.max(jnp.abs(state[1]))
 
 
 def _controlled(values: np.ndarray, control: np.ndarray) -> np.ndarray:

@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.states.inversion import inverted_through
+
+CHUNK = 50  # samples at a time
+
 
 class Overlaps(NamedTuple):
     """Complex means (K, K), their standard errors (of the modulus), and the largest |T(z) - x| of the inverse maps."""
@@ -25,19 +29,24 @@ def overlaps(psi: Any, labels: Array, key: Array, samples: int = 4000) -> Overla
     """
     count = len(labels)
     each = jnp.repeat(labels, -(-samples // count), axis=0)
-    z = psi.sample(key, each)
-    x = jax.vmap(psi.local)(each, z).x
 
-    def amplitudes(x: Array, z: Array) -> tuple[Array, Array]:
-        near = jax.vmap(lambda label: psi.inverse(label, x, z))(labels)
+    def moved(label: Array, z: Array) -> Array:
+        return psi.flow(psi.coefficients(label), z)[0]
+
+    def products(args: tuple[Array, Array]) -> tuple[Array, Array]:
+        x = moved(*args)
+        near = jax.vmap(lambda label: inverted_through(psi.flow, psi.coefficients(label), x))(labels)
+        miss = jnp.max(jnp.abs(jax.vmap(moved)(labels, near) - x))
         logs = jax.vmap(lambda label, z: psi.log_psi(label, x, z))(labels, near)
-        miss = jnp.max(jnp.abs(jax.vmap(lambda label, z: psi.local(label, z).x)(labels, near) - x))
-        top = jnp.max(logs.real)
-        amplitude = jnp.exp(logs - top)
+        amplitude = jnp.exp(logs - jnp.max(logs.real))
         q = jnp.mean(jnp.abs(amplitude) ** 2)
         return jnp.conj(amplitude)[:, None] * amplitude[None] / q, miss
 
-    products, misses = jax.jit(lambda x, z: jax.lax.map(lambda p: amplitudes(*p), (x, z), batch_size=64))(x, z)
-    values = np.asarray(products)
+    @jax.jit
+    def all_products(key: Array) -> tuple[Array, Array]:
+        return jax.lax.map(products, (each, psi.sample(key, each)), batch_size=CHUNK)
+
+    found, misses = all_products(key)
+    values = np.asarray(found)
     spread = np.sqrt(values.real.var(axis=0) + values.imag.var(axis=0))
     return Overlaps(values.mean(axis=0), spread / np.sqrt(len(values) - 1), float(np.max(misses)))

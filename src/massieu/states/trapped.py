@@ -20,6 +20,7 @@ from jax import Array
 from massieu.linear_algebra import inverse_and_log_det, permanent
 from massieu.physics.kinetic import second_derivative
 from massieu.states.fermion_flow import Local
+from massieu.states.inversion import inverted_through
 from massieu.states.oscillator import Proposals, orbital_jet, orbital_values
 from massieu.states.radial_flow import RadialFlow
 from massieu.states.slater import SlaterJet, joined
@@ -224,9 +225,9 @@ class TrappedFlow(eqx.Module):
             z = self._newton(label, z, x)
         return self.log_base(label, z) - 0.5 * self.flow(self.coefficients(label), z)[1]
 
-    def inverse(self, label: Array, x: Array, near: Array, steps: int = 30) -> Array:
-        """z with T(z) = x, by Newton's method from a guess."""
-        return jax.lax.fori_loop(0, steps, lambda _, z: self._newton(label, z, x), near)
+    def inverse(self, label: Array, x: Array) -> Array:
+        """z with T(z) = x."""
+        return inverted_through(self.flow, self.coefficients(label), x)
 
     def _newton(self, label: Array, z: Array, x: Array) -> Array:
         moved, jacobian = z, jnp.eye(z.size)
