@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from massieu.systems.quantum_dot import BINS, QuantumDot
 
-PIXELS = 60
+PIXELS = 40
 
 
 def densities(system: QuantumDot, observables: dict[str, Any]) -> Figure:

@@ -10,6 +10,7 @@ All come from the recursions of the ladder operators.  With w = x + iy:  w = a_+
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -185,18 +186,21 @@ def _probes(edges: np.ndarray) -> np.ndarray:
     return edges[:-1, None] + np.linspace(0, 1, PROBES) * np.diff(edges)[:, None]
 
 
+@lru_cache(maxsize=4)
 def plane_envelope(most: int) -> Envelope:
     """Of s = r^2 for the circular states of up to `most` quanta; row (most + 1) min(p, q) + max(p, q)."""
     edges = np.linspace(0, math.sqrt(2 * most + 2) + 7.5, GRID + 1) ** 2
-    s, rows = _probes(edges), []
-    for n in range(most + 1):
-        for larger in range(most + 1):
-            m = max(larger - n, 0)
+    s = _probes(edges)
+    density = np.zeros((most + 1, most + 1, *s.shape))
+    for n in range(most // 2 + 1):
+        for larger in range(n, most - n + 1):  # p + q <= most in the shells kept
+            m = larger - n
             log_norm = gammaln(n + 1) - gammaln(n + m + 1)
-            rows.append(np.exp(log_norm + m * np.log(s + 1e-300) - s) * eval_genlaguerre(n, m, s) ** 2)
-    return Envelope.above(np.array(rows), edges)
+            density[n, larger] = np.exp(log_norm + m * np.log(s + 1e-300) - s) * eval_genlaguerre(n, m, s) ** 2
+    return Envelope.above(density.reshape(-1, *s.shape), edges)
 
 
+@lru_cache(maxsize=4)
 def line_envelope(most: int) -> Envelope:
     """Of x for h_0 .. h_most."""
     reach = math.sqrt(2 * most + 1) + 7.5

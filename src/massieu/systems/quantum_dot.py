@@ -17,6 +17,7 @@ from jax import Array
 from massieu.densities.occupation import LabelledOccupation, Occupation, SingleOccupation
 from massieu.errors import at_least, one_of, require
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.exact.trapped_gas import ideal_gas
 from massieu.physics.fermi_gas import free_energy
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix
@@ -102,7 +103,7 @@ class QuantumDot(QuantumSystem):
             return self._filled()
         count = max(self.spins) if self.statistics == "fermi" else 1
         levels = np.sum(quantum_numbers(self.dim, MOST_SHELLS), axis=1) + 0.5 * self.dim
-        exact = free_energy(levels, count, self.beta, len(levels))
+        exact = -ideal_gas(count, self.dim, self.beta, "fermi")[0] / self.beta
         for shells in range(self._filled(), MOST_SHELLS + 1):
             kept = int(np.sum(levels < shells + 0.5 * self.dim - 0.25))
             if free_energy(levels, count, self.beta, kept) - exact < CUTOFF_TOLERANCE * count / self.beta:
@@ -174,8 +175,6 @@ class QuantumDot(QuantumSystem):
 
     def ideal(self) -> Thermodynamics:
         """Without repulsion: the canonical gas of this trap, all shells."""
-        from massieu.exact.trapped_gas import ideal_gas
-
         method = "canonical ideal gas in the trap"
         if math.isinf(self.beta):
             levels = np.sort(np.sum(quantum_numbers(self.dim, self._filled()), axis=1)) + 0.5 * self.dim
