@@ -69,7 +69,9 @@ def baseline(arguments: list[str]) -> int:
     values = vars(parser.parse(rest))
     system = flags.make(kind, values)
     if not isinstance(system, ClassicalSystem):
-        raise InputError(f"{kind.name}: must be a classical system; that of quantum ones is `massieu reference`")
+        raise InputError(
+            f"{kind.name}: must be a classical system or quantum-dot; that of the others is `massieu reference`"
+        )
     efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
     trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None
     results = [

@@ -79,6 +79,7 @@ def test_texts_of_both_kinds_are_the_same_terms():
     mine = "# a chain\n-1.0 Z0 Z1\n0.5 X1   # field\n2\n"
     openfermion = "(-1+0j) [Z0 Z1] +\n0.5 [X1] +\n2.0 []"
     one_line = "-1.0 [Z0 Z1] + 0.5 [X1] + 2 []"
+    assert parse("1 [Z0] - 0.5 [X1]") == [(1.0, {0: "Z"}), (-0.5, {1: "X"})]
     expected = [(-1.0, {0: "Z", 1: "Z"}), (0.5, {1: "X"}), (2.0, {})]
     assert parse(mine) == parse(openfermion) == parse(one_line) == expected
 

@@ -12,6 +12,7 @@ import massieu as ms
 from massieu.choices import configure
 from massieu.cli import main
 from massieu.densities.occupation import Occupation
+from massieu.exact.trapped_gas import ideal_gas
 from massieu.exact.trapped_pair import pair
 from massieu.figures_dot import in_frame_of_one
 from massieu.statistics import z_score
@@ -36,6 +37,11 @@ def test_pair_agrees_with_independent_values(kappa, beta, parity):
 def test_pair_on_a_line_and_in_space():
     assert pair(1, 1.0, 1.0, "odd").F.value == pytest.approx(1.9338530881990783, abs=1e-8)
     assert pair(3, 1.0, 0.0, "odd").F.value == pytest.approx(1.0449980734650322, abs=1e-9)
+    for dim in (1, 2, 3):
+        for parity, statistics in (("odd", "fermi"), ("even", "bose"), ("both", "boltzmann")):
+            lnZ, E = ideal_gas(2, dim, 0.8, statistics)
+            found = pair(dim, 0.8, 0.0, parity)
+            assert found.lnZ.value == pytest.approx(lnZ, abs=1e-8) and found.E.value == pytest.approx(E, abs=1e-7)
     assert pair(2, math.inf, 1.0, "both").E.value == pytest.approx(3.0, abs=1e-10)  # Taut, Phys. Rev. A 48, 3561 (1993)
 
 

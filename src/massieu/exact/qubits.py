@@ -33,29 +33,32 @@ def thermal(energies: np.ndarray, beta: float) -> Thermodynamics:
 def ising_ring_in_a_field(n: int, beta: float, gamma: float, j: float = 1.0) -> Thermodynamics:
     """-J sum Z Z - gamma sum X on a ring of any length, by free fermions (Pfeuty, Ann. Phys. 57, 79 (1970)).
 
-    Z is half the sum over fermions with antiperiodic (even parity) and periodic (odd parity) boundary condition.
+    Z = 1/2 sum over both parities of prod 2 cosh(beta e/2) +- prod 2 sinh(beta e/2), of the modes e of antiperiodic
+    (even) and periodic (odd) boundary condition; the unpaired modes k = 0 and pi keep their sign.
     """
-
-    def log_partition(beta: float) -> float:
-        terms, signs = [], []
-        for parity in (1, -1):
-            k = 2 * np.pi * (np.arange(n) + (0.5 if parity == 1 else 0.0)) / n
-            e = 2 * np.sqrt(np.maximum(0.0, gamma**2 + j**2 - 2 * j * gamma * np.cos(k)))
-            if parity == -1:  # the unpaired modes k = 0 and, of even rings, k = pi keep their sign
-                e[0] = 2 * (gamma - j)
-            x = 0.5 * beta * e
-            unpaired = [i for i in range(n) if np.isclose(np.sin(k[i]), 0, atol=1e-9)]
-            if parity == 1 and unpaired:
-                e[unpaired] = 2 * (gamma + j)
-            terms += [np.sum(np.logaddexp(x, -x)), np.sum(np.abs(x) + np.log1p(-np.exp(-2 * np.abs(x))))]
-            signs += [1.0, parity * np.prod(np.sign(x))]
-        return float(logsumexp(terms, b=np.array(signs))) - np.log(2)
-
-    step = 1e-3 * beta
-    values = [log_partition(beta + k * step) for k in (-2, -1, 0, 1, 2)]
-    slope = (values[0] - 8 * values[1] + 8 * values[3] - values[4]) / (12 * step)
-    bend = (-values[0] + 16 * values[1] - 30 * values[2] + 16 * values[3] - values[4]) / (12 * step**2)
-    return Thermodynamics.from_log_partition(values[2], -slope, bend, beta, "free fermions")
+    logs: list[float] = []
+    signs, slopes, bends = list(logs), list(logs), list(logs)
+    for parity in (1, -1):
+        k = 2 * np.pi * (np.arange(n) + (0.5 if parity == 1 else 0.0)) / n
+        e = 2 * np.sqrt(np.maximum(0.0, gamma**2 + j**2 - 2 * j * gamma * np.cos(k)))
+        unpaired = np.isclose(np.sin(k), 0, atol=1e-9)
+        e[unpaired] = 2 * (gamma - j * np.cos(k[unpaired]))
+        half, x = 0.5 * e, 0.5 * beta * e
+        logs.append(np.sum(np.logaddexp(x, -x)))
+        signs.append(1.0)
+        slopes.append(np.sum(half * np.tanh(x)))
+        bends.append(np.sum((half / np.cosh(np.minimum(np.abs(x), 300.0))) ** 2))
+        if np.all(np.abs(x) > 1e-14):  # else the product of sinh is zero at every beta
+            size = np.abs(x)
+            logs.append(np.sum(size + np.log(-np.expm1(-2 * size))))
+            signs.append(float(parity * np.prod(np.sign(x))))
+            slopes.append(np.sum(half / np.tanh(x)))
+            bends.append(-np.sum((half / np.sinh(np.minimum(size, 300.0))) ** 2))
+    total = float(logsumexp(logs, b=signs))
+    weights = np.array(signs) * np.exp(np.array(logs) - total)
+    slope = float(weights @ np.array(slopes))
+    variance = float(weights @ (np.array(bends) + (np.array(slopes) - slope) ** 2))
+    return Thermodynamics.from_log_partition(total - np.log(2), -slope, variance, beta, "free fermions")
 
 
 def spectrum_and_averages(hamiltonian: PauliSum, beta: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:

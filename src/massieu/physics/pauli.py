@@ -67,7 +67,7 @@ def parse(text: str) -> list[Term]:
     A line with a number alone is a multiple of the identity.  InputError names the line that cannot be read.
     """
     terms: list[Term] = []
-    for number, line in enumerate(text.replace("] +", "]\n").splitlines(), 1):
+    for number, line in enumerate(re.sub(r"\]\s*([+-])\s*", r"]\n\1", text).splitlines(), 1):
         content = line.partition("#")[0].strip().removesuffix("+").strip()
         if content:
             terms.append(_term(content, f"line {number} ({content})"))

@@ -191,8 +191,12 @@ class QuantumDot(QuantumSystem):
         exact = self.kappa == 0 or self.n == 1
         return Reference(ideal if exact else self._pair() if self.n == 2 else None, {}, ideal)
 
-    def _pair(self) -> Thermodynamics:
-        from massieu.exact.trapped_pair import pair
+    def _pair(self) -> Thermodynamics | None:
+        """None where too many levels are thermal."""
+        from massieu.exact.trapped_pair import HOTTEST, pair
+
+        if self.beta < HOTTEST:
+            return None
 
         parity = {"bose": "even", "boltzmann": "both"}.get(self.statistics, "odd" if self.polarised else "both")
         return pair(self.dim, self.beta, self.kappa, parity)

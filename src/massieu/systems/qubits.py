@@ -53,7 +53,7 @@ class QubitSystem(AbstractSystem):
         temperature(self.beta)
         highest = 1 + max((q for _, product in terms for q in product), default=0)
         size = highest if n is None else n
-        require(size <= MOST_QUBITS, name, value, f"at most {MOST_QUBITS} qubits")
+        require(2 <= size <= MOST_QUBITS, name, value, f"of 2 to {MOST_QUBITS} qubits")
         self.hamiltonian, self.terms = PauliSum.from_terms(terms, n), tuple(terms)
         self.bonds = joined(terms, size)
 
@@ -161,6 +161,7 @@ class QubitSystem(AbstractSystem):
 
     def _density(self, config: Any, key: Any) -> Any:
         kind, n = config.density, self.size
+        require(config.width is None, "width", config.width, "left out for qubits")
         kind = ("table" if self.sums_over_all else "made") if kind == "auto" else kind
         one_of("density", kind, P_OF_BITS)
         require(
