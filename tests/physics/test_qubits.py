@@ -164,3 +164,18 @@ def test_bad_input_is_one_clear_line(arguments, message, refused):
 def test_hot_start_above_beta_is_only_beta():
     with pytest.raises(InputError, match="beta_start"):
         ms.minimize(ms.TransverseIsing(shape="3"), beta_start=-1.0)
+
+
+@pytest.mark.parametrize("circuit", ["real", "general", "qaoa"])
+def test_gradient_of_the_free_energy_is_that_of_differences(circuit):
+    system = ms.TransverseIsing(shape="3", beta=1.3)
+    rho = system.default_ansatz(configure(system, circuit=circuit, depth=2))
+    params, static = trainable(rho)
+
+    @jax.jit
+    def free_energy(step):
+        moved = jax.tree.map(lambda a: a + 0.3 + step * np.cos(np.arange(a.size)).reshape(a.shape), params)
+        return _over_all(eqx.combine(moved, static), system, 1.3, None, 0)[0]
+
+    slope = (free_energy(1e-5) - free_energy(-1e-5)) / 2e-5
+    np.testing.assert_allclose(jax.grad(free_energy)(0.0), slope, rtol=1e-7)

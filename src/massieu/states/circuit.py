@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -108,7 +107,8 @@ class Circuit(eqx.Module):
             psi = jnp.asarray(self.basis) @ psi
         for gate, bond in zip(self.first, self.first_bonds, strict=True):
             psi = _gated(jnp.asarray(gate), bond, psi, self.n)
-        return _through(self.angles, psi, self._layer, self._undone)
+        bonds = tuple(bond for row in self.rows for bond in row)
+        return _through(self._gates(), psi, bonds, self.n)
 
     def state(self, x: Array) -> Array:
         """U|x> (2^n,) of the bits x (n,), 0 or 1."""
@@ -119,25 +119,13 @@ class Circuit(eqx.Module):
         """U (2^n, 2^n)."""
         return self.apply(jnp.eye(2**self.n))
 
-    def _gates(self, angles: Array) -> Array:
-        """Gates (bonds, 4, 4) of a layer with angles (bonds or 1, generators)."""
+    def _gates(self) -> Array:
+        """Gates (layers, bonds, 4, 4)."""
         generators = -1j * self.generators
-        exponent = jnp.einsum("gk,kij->gij", angles, generators.real if self.is_real else generators)
+        exponent = jnp.einsum("lgk,kij->lgij", self.angles, generators.real if self.is_real else generators)
         gates = _exponential(exponent)
         gates = gates if self.entangler is None else jnp.asarray(self.entangler) @ gates
-        return jnp.broadcast_to(gates, (sum(map(len, self.rows)), 4, 4))
-
-    def _layer(self, angles: Array, psi: Array) -> Array:
-        bonds = [bond for row in self.rows for bond in row]
-        for gate, bond in zip(self._gates(angles), bonds, strict=True):
-            psi = _gated(gate, bond, psi, self.n)
-        return psi
-
-    def _undone(self, angles: Array, psi: Array) -> Array:
-        bonds = [bond for row in self.rows for bond in row]
-        for gate, bond in reversed(list(zip(self._gates(angles), bonds, strict=True))):
-            psi = _gated(gate.conj().T, bond, psi, self.n)
-        return psi
+        return jnp.broadcast_to(gates, (len(gates), sum(map(len, self.rows)), 4, 4))
 
 
 def _exponential(a: Array) -> Array:
@@ -169,28 +157,42 @@ def rotated_to_x(psi: Array, n: int) -> Array:
     return psi
 
 
-def _through(angles: Array, psi: Array, layer: Any, undone: Any) -> Array:
-    """All layers in turn; the states between them come back by undoing the layers in the backward pass."""
+def _through(gates: Array, psi: Array, bonds: tuple[Bond, ...], n: int) -> Array:
+    """Gates (layers, bonds, 4, 4) on psi (2^n, ...); the backward pass undoes them one by one and stores no states."""
 
     @jax.custom_vjp
-    def run(angles: Array, psi: Array) -> Array:
-        return jax.lax.scan(lambda psi, a: (layer(a, psi), None), psi, angles)[0]
+    def run(gates: Array, psi: Array) -> Array:
+        def layer(psi: Array, gates: Array) -> tuple[Array, None]:
+            for gate, bond in zip(gates, bonds, strict=True):
+                psi = _gated(gate, bond, psi, n)
+            return psi, None
 
-    def forwards(angles: Array, psi: Array) -> tuple[Array, tuple[Array, Array]]:
-        end = run(angles, psi)
-        return end, (angles, end)
+        return jax.lax.scan(layer, psi, gates)[0]
+
+    def forwards(gates: Array, psi: Array) -> tuple[Array, tuple[Array, Array]]:
+        end = run(gates, psi)
+        return end, (gates, end)
 
     def backwards(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
-        angles, end = kept
+        def undone(carry: tuple[Array, Array], gates: Array) -> tuple[tuple[Array, Array], Array]:
+            (psi, pull), found = carry, []
+            for gate, bond in reversed(list(zip(gates, bonds, strict=True))):
+                psi = _gated(gate.conj().T, bond, psi, n)
+                found.append(_outer(pull, psi, bond, n))
+                pull = _gated(gate.T, bond, pull, n)
+            return (psi, pull), jnp.stack(found[::-1])
 
-        def step(carry: tuple[Array, Array], a: Array) -> tuple[tuple[Array, Array], Array]:
-            psi, pull = carry
-            before = undone(a, psi)
-            of_angles, pull = jax.vjp(layer, a, before)[1](pull)
-            return (before, pull), of_angles
-
-        (_, pull), of_angles = jax.lax.scan(step, (end, cotangent), angles, reverse=True)
-        return of_angles, pull
+        gates, end = kept
+        (_, pull), of_gates = jax.lax.scan(undone, (end, cotangent), gates, reverse=True)
+        return of_gates, pull
 
     run.defvjp(forwards, backwards)
-    return run(angles, psi)
+    return run(gates, psi)
+
+
+def _outer(pull: Array, psi: Array, bond: Bond, n: int) -> Array:
+    """Cotangent (4, 4) of a gate: pull times the state before it, summed over all other qubits."""
+    a, b = sorted(bond)
+    shape = (2**a, 2, 2 ** (b - a - 1), 2, -1)
+    four = jnp.einsum("apbqz,arbsz->pqrs", pull.reshape(shape), psi.reshape(shape))
+    return (four if bond == (a, b) else four.transpose(1, 0, 3, 2)).reshape(4, 4)

@@ -18,7 +18,7 @@ MOST_EXACT = 10  # qubits up to which all 2^n basis states are summed over
 
 
 class Levels(NamedTuple):
-    """<x|U^+ H U|x> and its variance <H^2> - <H>^2 for each x (B,)."""
+    """<x|U^+ H U|x> and its variance <H^2> - <H>^2 for each x (B,); only the energy has a derivative."""
 
     energy: Array
     variance: Array
@@ -49,9 +49,12 @@ class CircuitEnsemble(eqx.Module):
 
 
 def _levels(h: PauliSum, u: Array) -> Levels:
-    hu = jax.vmap(h.apply, in_axes=1, out_axes=1)(u)
+    """Of states u (2^n, B).  H is Hermitian: the derivative of <u|H|u> is twice that at fixed H u."""
+    hu = jax.lax.stop_gradient(jax.vmap(h.apply, in_axes=1, out_axes=1)(u))
     energy = jnp.sum(jnp.conj(u) * hu, axis=0).real
-    return Levels(energy, jnp.maximum(0.0, jnp.sum(jnp.abs(hu) ** 2, axis=0) - energy**2))
+    value = jax.lax.stop_gradient(energy)
+    variance = jnp.maximum(0.0, jnp.sum(jnp.abs(hu) ** 2, axis=0) - value**2)
+    return Levels(2 * energy - value, variance)
 
 
 def all_spins(n: int) -> np.ndarray:
