@@ -29,7 +29,10 @@ def free_energy(rows: list[Row], summary: dict[str, Any], known: dict[str, Any])
         if entry["F"] is not None:
             axes.axhline(entry["F"]["value"], color=color, ls=":", lw=1.2, label=f"{name} ({entry['kind']})")
             lines.append(entry["F"]["value"])
-    _zoom(axes, F[rows_at_final_beta(rows)], lines)
+    final = rows_at_final_beta(rows)
+    if not final.all():
+        axes.axvspan(steps[0], steps[~final][-1], color="0.93", label="annealing: F at another beta")
+    _zoom(axes, F[final], lines)
     axes.set(xlabel="step", ylabel=f"F ({summary['units']['energy']})")
     axes.legend(fontsize=8)
     return figure
