@@ -12,6 +12,12 @@ from massieu.systems.quantum_dot import BINS, QuantumDot
 PIXELS = 40
 
 
+def all_figures(system: QuantumDot, observables: dict[str, Any], x: np.ndarray) -> dict[str, Figure]:
+    """By name; x (S, N, dim): samples."""
+    found = {"densities": densities(system, observables)}
+    return found | ({"pair_density": pair_density(system, x)} if system.n > 1 and system.dim > 1 else {})
+
+
 def densities(system: QuantumDot, observables: dict[str, Any]) -> Figure:
     """Density by distance from the centre, and of pairs by their separation, per unit of volume."""
     figure = Figure(figsize=(8.5, 3.2), layout="constrained")

@@ -18,7 +18,7 @@ from massieu.errors import InputError
 from massieu.principle import Estimate
 from massieu.run_directory import read_config, read_metrics, read_summary
 from massieu.statistics import z_score
-from massieu.systems import ClassicalSystem, ElectronGas, QuantumDot, QubitSystem, System
+from massieu.systems import ClassicalSystem, ElectronGas, QuantumDot, QuantumSystem, QubitSystem, System
 from massieu.web_page import image, page, png, table
 
 FINITE_SIZE_KINDS = ("one_particle", "interaction")
@@ -34,10 +34,13 @@ def write_report(folder: Path) -> Path:
     samples, known = _read_results(folder)
     drawn = {"free_energy": figures.free_energy(rows, summary, known), "variance": figures.spread(rows, summary)}
     system = _system_of(folder)
+    if isinstance(system, QuantumSystem):
+        drawn["energies"] = figures_quantum.energies(rows, summary, known.get("ideal", {}))
+        drawn["health"] = figures_quantum.health(rows)
     if isinstance(system, ElectronGas):
-        drawn |= _of_electrons(system, rows, summary, known, samples)
+        drawn |= _of_electrons(system, summary, samples)
     elif isinstance(system, QuantumDot):
-        drawn |= _of_dot(system, rows, summary, known, samples)
+        drawn |= figures_dot.all_figures(system, summary["observables"], samples["x"])
     elif isinstance(system, QubitSystem):
         drawn |= figures_qubits.all_figures(system, summary)
     elif isinstance(system, ClassicalSystem):
@@ -65,40 +68,16 @@ def _read_results(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise InputError(f"{folder / name}: cannot be read; massieu evaluate {folder} makes it anew") from None
 
 
-def _of_electrons(
-    system: ElectronGas,
-    rows: list[dict[str, float]],
-    summary: dict[str, Any],
-    known: dict[str, Any],
-    samples: dict[str, np.ndarray],
-) -> dict[str, Figure]:
+def _of_electrons(system: ElectronGas, summary: dict[str, Any], samples: dict[str, np.ndarray]) -> dict[str, Figure]:
     observables = summary["observables"]
-    landau = None
+    found = {}
     if system.theta > 0 and {"label", "log_prob"} <= samples.keys():
         landau = figures_quantum.landau(system, samples["label"], samples["log_prob"])
-    return ({"landau": landau} if landau is not None else {}) | {
-        "energies": figures_quantum.energies(rows, summary, known.get("ideal", {})),
+        found = {} if landau is None else {"landau": landau}
+    return found | {
         "pair_correlation": figures_quantum.pair_correlation(system, observables),
         "occupations": figures_quantum.occupations(system, observables),
-        "health": figures_quantum.health(rows),
     }
-
-
-def _of_dot(
-    system: QuantumDot,
-    rows: list[dict[str, float]],
-    summary: dict[str, Any],
-    known: dict[str, Any],
-    samples: dict[str, np.ndarray],
-) -> dict[str, Figure]:
-    found = {
-        "energies": figures_quantum.energies(rows, summary, known.get("ideal", {})),
-        "densities": figures_dot.densities(system, summary["observables"]),
-        "health": figures_quantum.health(rows),
-    }
-    if system.n > 1 and system.dim > 1:
-        found["pair_density"] = figures_dot.pair_density(system, samples["x"])
-    return found
 
 
 def _system_of(folder: Path) -> System | None:

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.densities.occupation import LabelledOccupation, Occupation, SingleOccupation
+from massieu.densities.labelled import LabelledOccupation
+from massieu.densities.occupation import Occupation, SingleOccupation
 from massieu.errors import at_least, one_of, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.exact.trapped_gas import ideal_gas
