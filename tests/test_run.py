@@ -368,7 +368,7 @@ def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
 @pytest.mark.parametrize("kind", SYSTEMS.values(), ids=lambda kind: kind.name)
 def test_configuration_of_every_system_comes_back(tmp_path, kind):
     """Systems whose beta follows from a temperature too."""
-    small = {"electron-gas": {"n": 2, "theta": 0.5, "cutoff": 9}}
+    small = {"electron-gas": {"n": 2, "theta": 0.5, "cutoff": 9}, "qubits": {"hamiltonian_file": "-1 Z0 Z1"}}
     system = kind(**small.get(kind.name, {}))
     prepare(tmp_path / "run", system, system.beta, configure(system))
     again, beta, config = read_config(tmp_path / "run")
