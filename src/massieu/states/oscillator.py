@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,17 +36,14 @@ def quantum_numbers(dim: int, shells: int) -> np.ndarray:
     """All quantum numbers (M, dim) of the shells of 0 .. shells - 1 quanta, by rising energy."""
     grid = np.indices((shells,) * dim).reshape(dim, -1).T
     kept = grid[grid.sum(axis=1) < shells]
-    order = np.lexsort((*np.abs(kept.T[::-1]), _angular(kept), np.abs(_angular(kept)), kept.sum(axis=1)))
+    m = angular_momentum(kept)
+    order = np.lexsort((*np.abs(kept.T[::-1]), m, np.abs(m), kept.sum(axis=1)))
     return kept[order]
 
 
-def angular_momentum(numbers: Array) -> Array:
-    """n_+ - n_- (...,) about the z axis; zero on a line."""
-    return numbers[..., 0] - numbers[..., 1] if numbers.shape[-1] > 1 else jnp.zeros(numbers.shape[:-1], int)
-
-
-def _angular(numbers: np.ndarray) -> np.ndarray:
-    return numbers[:, 0] - numbers[:, 1] if numbers.shape[1] > 1 else np.zeros(len(numbers), int)
+def angular_momentum(numbers: Any) -> Any:
+    """n_+ - n_- (...,) about the z axis of quantum numbers (..., dim), of NumPy or JAX; zero on a line."""
+    return numbers[..., 0] - numbers[..., 1] if numbers.shape[-1] > 1 else 0 * numbers[..., 0]
 
 
 def orbital_jet(numbers: Array, z: Array, most: int) -> OrbitalJet:

@@ -21,7 +21,7 @@ from massieu.linear_algebra import inverse_and_log_det, permanent
 from massieu.physics.kinetic import second_derivative
 from massieu.states.fermion_flow import Local
 from massieu.states.inversion import inverted_through
-from massieu.states.oscillator import Proposals, orbital_jet, orbital_values
+from massieu.states.oscillator import Proposals, angular_momentum, orbital_jet, orbital_values
 from massieu.states.radial_flow import RadialFlow
 from massieu.states.slater import SlaterJet, joined
 
@@ -69,7 +69,7 @@ class TrappedFlow(eqx.Module):
         """The flow's coefficients in the sector of a label: |L| in the plane, else the parity of all quanta."""
         numbers = self.numbers(label)
         if numbers.shape[1] == 2:
-            turning = jnp.abs(jnp.sum(numbers[:, 0] - numbers[:, 1]))
+            turning = jnp.abs(jnp.sum(angular_momentum(numbers)))
             return self.flow.of_sector(jnp.minimum(turning, SECTORS[2] - 1))
         return self.flow.of_sector(jnp.sum(numbers) % 2)
 

@@ -22,7 +22,7 @@ from massieu.exact.trapped_gas import ideal_gas
 from massieu.physics.fermi_gas import free_energy
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix
-from massieu.states.oscillator import quantum_numbers
+from massieu.states.oscillator import angular_momentum, quantum_numbers
 from massieu.states.radial_flow import RadialFlow
 from massieu.states.trapped import SECTORS, STATISTICS, TrappedFlow
 from massieu.systems.base import Reference, derived, parameter
@@ -131,7 +131,7 @@ class QuantumDot(QuantumSystem):
             lowest = [np.arange(count) if fermi else np.zeros(count, int) for count in self.spins]
             return SingleOccupation(np.concatenate(lowest)[None])
         weights = -self.beta * (quanta + 0.5 * self.dim)
-        turning = np.abs(orbitals[:, 0] - orbitals[:, 1]) if self.dim > 1 else 0 * quanta
+        turning = np.abs(angular_momentum(orbitals))
         _, shell = np.unique(np.stack([quanta, turning], axis=1), axis=0, return_inverse=True)
         shell = shell.ravel()
         if self.statistics == "boltzmann":
@@ -148,7 +148,7 @@ class QuantumDot(QuantumSystem):
 
     def _pair_classes(self, orbitals: np.ndarray, shell: np.ndarray) -> np.ndarray:
         """Pairs alike: by shell, |m| and sense of rotation; where these are too many by shell alone, or all alike."""
-        m = orbitals[:, 0] - orbitals[:, 1] if self.dim > 1 else np.zeros(len(orbitals), int)
+        m = angular_momentum(orbitals)
         quanta, sense = orbitals.sum(axis=1), np.sign(m[:, None] * m[None])
         for kind, turn in ((shell, sense), (quanta, 0 * sense), (0 * quanta, 0 * sense)):
             low, high = np.minimum(kind[:, None], kind[None]), np.maximum(kind[:, None], kind[None])
