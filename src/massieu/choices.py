@@ -15,12 +15,14 @@ from massieu.config import OF_FIELDS, OF_SPINS, Config
 from massieu.errors import InputError, did_you_mean, require
 from massieu.evaluation import CHUNK, Evaluation, evaluate
 from massieu.evaluation_family import NODES, evaluate_range
+from massieu.evaluation_hydrogen import evaluate_hydrogen
 from massieu.evaluation_quantum import evaluate_quantum
 from massieu.evaluation_qubits import evaluate_qubits
-from massieu.systems import ClassicalSystem, QuantumSystem, QubitSystem, System
+from massieu.systems import ClassicalSystem, Hydrogen, QuantumSystem, QubitSystem, System
 from massieu.systems.base import PairwiseSpins
 from massieu.systems.lattice_field import LatticeField
 from massieu.train import Problem, TrainState, problem
+from massieu.train_hydrogen import problem as hydrogen_problem
 from massieu.train_quantum import problem as quantum_problem
 from massieu.train_qubits import problem as qubit_problem
 
@@ -30,13 +32,8 @@ EVALUATION_SEED = 2**20  # apart from the training's steps
 def configure(system: System, **options: Any) -> Config:
     """The configuration: general defaults, then the system's, then the user's options; InputError for unknown names."""
     fields = {field.name: field for field in dataclasses.fields(Config)}
-    kind = (
-        "particles"
-        if isinstance(system, QuantumSystem)
-        else "qubits"
-        if isinstance(system, QubitSystem)
-        else "classical"
-    )
+    kinds = {QuantumSystem: "particles", QubitSystem: "qubits", Hydrogen: "atoms"}
+    kind = next((name for group, name in kinds.items() if isinstance(system, group)), "classical")
     for name, value in options.items():
         if name not in fields:
             raise InputError(f"{name} = {value}: no such option{did_you_mean(name, fields)}")
@@ -50,7 +47,7 @@ def configure(system: System, **options: Any) -> Config:
 
 def make_density(system: System, config: Config) -> Any:
     """The density (matrix) that the configuration names, with its sizes where given; InputError if it does not fit."""
-    if isinstance(system, (QuantumSystem, QubitSystem)):
+    if isinstance(system, (QuantumSystem, QubitSystem, Hydrogen)):
         return system.default_ansatz(config)
     kind = config.density
     sizes = {k: v for k in ("width", "depth") if (v := getattr(config, k)) is not None}
@@ -136,6 +133,8 @@ def start_problem(system: System, density: Any, beta: float, config: Config) -> 
     """The training problem of a classical density or of a density matrix."""
     if isinstance(system, QuantumSystem):
         return quantum_problem(system, density, beta, config)
+    if isinstance(system, Hydrogen):
+        return hydrogen_problem(system, density, beta, config)
     if isinstance(system, QubitSystem):
         return qubit_problem(system, density, beta, config)
     return problem(system, density, beta, config)
@@ -148,6 +147,9 @@ def final_evaluation(system: System, training: Problem, state: TrainState, beta:
     if isinstance(system, QuantumSystem):
         result = evaluate_quantum(system, density, beta, config.samples, seed)
         more = system.finite_size(result) if config.finite_size else {}
+    elif isinstance(system, Hydrogen):
+        chains = (config.sampler, config.moves)
+        result = evaluate_hydrogen(system, density, state.walkers, beta, config.samples, seed, *chains)
     elif isinstance(system, QubitSystem):
         result = evaluate_qubits(system, density, beta, config.samples, seed)
     else:

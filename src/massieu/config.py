@@ -15,7 +15,7 @@ CIRCUITS = ("auto", "spin", "number", "real", "general", "hardware-efficient", "
 DENSITIES = ("auto", "table", *OF_SPINS, *OF_FIELDS)
 
 
-def option(default: Any, text: str, only: str = "classical particles qubits") -> Any:
+def option(default: Any, text: str, only: str = "classical particles qubits atoms") -> Any:
     """A field of the configuration with its line of help; only: the kinds of systems that have a use for it."""
     return dataclasses.field(default=default, metadata={"help": text, "only": only.split()})
 
@@ -78,13 +78,18 @@ class Config:
         "float64", "precision of the training, float64 or float32; evaluation is float64", only="classical"
     )
     attention: int = option(0, "quantum: attention layers of p(K) on top of shells and pairs", only="particles")
-    method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto", only="particles")
+    method: str = option("auto", "quantum natural gradient: sr, minsr, spring or auto", only="particles atoms")
     sampler: str = option(
-        "direct", "positions of quantum particles: direct (independent), mala or metropolis chains", only="particles"
+        "direct",
+        "positions of quantum particles: direct (independent), mala or metropolis chains",
+        only="particles atoms",
     )
-    moves: int = option(10, "mala, metropolis: steps of every chain between updates", only="particles")
+    moves: int = option(10, "mala, metropolis: steps of every chain between updates", only="particles atoms")
+    walkers: int = option(8, "hydrogen: electron walkers of each proton configuration", only="atoms")
+    determinants: int = option(1, "hydrogen: determinants of the electrons' state", only="atoms")
+    tune: bool = option(True, "hydrogen: tune the protons' density on screened charges first", only="atoms")
     clip_energy: float = option(
-        5.0, "quantum: energies further from the median are moved to this many deviations", only="particles"
+        5.0, "quantum: energies further from the median are moved to this many deviations", only="particles atoms"
     )
     accumulate: int = option(1, "quantum: batches drawn for one update", only="particles")
     remix: int = option(

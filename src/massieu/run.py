@@ -37,7 +37,7 @@ from massieu.run_directory import (
     where_to_resume,
     write_metrics,
 )
-from massieu.systems import QuantumSystem, System
+from massieu.systems import ClassicalSystem, QubitSystem, System
 from massieu.systems.base import Reference
 from massieu.train import Problem, TrainState
 from massieu.version import __version__
@@ -137,7 +137,7 @@ def minimize(
     beta = getattr(system, "beta", None) if beta is None else beta
     if beta is None:
         raise InputError("beta = None: must be given, the system has no temperature of its own")
-    if beta != math.inf or not isinstance(system, QuantumSystem):
+    if beta != math.inf or isinstance(system, (ClassicalSystem, QubitSystem)):
         positive("beta", beta)
     if getattr(system, "action", False):
         require(beta == 1, "beta", beta, f"left out for {system.name}, whose energy is an action")

@@ -19,7 +19,7 @@ from massieu import checkpoint
 from massieu.config import Config
 from massieu.errors import InputError, RunError
 from massieu.exact.thermodynamics import Thermodynamics
-from massieu.systems import SYSTEMS, QuantumSystem, System
+from massieu.systems import SYSTEMS, Hydrogen, QuantumSystem, System
 from massieu.systems.base import Reference
 from massieu.version import __version__
 
@@ -34,7 +34,7 @@ def identity(system: System, beta: float) -> dict[str, Any]:
 
 def _given_beta(system: System) -> float | None:
     """beta where it follows from the parameters, None where it is the user's to choose beside them."""
-    if isinstance(system, QuantumSystem):
+    if isinstance(system, (QuantumSystem, Hydrogen)):
         return system.beta
     return 1.0 if system.action else None
 

@@ -89,13 +89,12 @@ def advance(
         swap = jnp.log(jax.random.uniform(for_coin, (batch,))) < new_value - value
         label = jnp.where(swap[:, None], other, label)
         value, force = jnp.where(swap, new_value, value), jnp.where(swap[:, None, None], new_force, force)
-        x, accepted = _move(kind, value_and_force, for_move, label, x, value, force, walkers.step)
+        x, accepted, *_ = move(kind, value_and_force, for_move, label, x, value, force, walkers.step)
         return (label, x), (jnp.mean(accepted), jnp.mean(swap))
 
     (label, x), (accepted, swapped) = jax.lax.scan(one, (walkers.label, walkers.x), jax.random.split(key, moves))
     acceptance = jnp.mean(accepted)
-    step = jnp.clip(walkers.step * jnp.exp(0.5 * (acceptance - TARGET[kind])), 1e-4, 0.5)
-    return Walkers(label, x, step), ChainReport(acceptance, jnp.mean(swapped))
+    return Walkers(label, x, adapted(kind, walkers.step, acceptance)), ChainReport(acceptance, jnp.mean(swapped))
 
 
 def _value(log_density: LogDensity) -> Callable[[Any, Array], tuple[Array, Array]]:
@@ -103,10 +102,13 @@ def _value(log_density: LogDensity) -> Callable[[Any, Array], tuple[Array, Array
     return lambda label, x: (log_density(label, x), jnp.zeros_like(x))
 
 
-def _move(
-    kind: str, value_and_force: Callable, key: Array, label: Array, x: Array, value: Array, force: Array, step: Array
-):
-    """One Metropolis or MALA move of all positions at once."""
+def move(
+    kind: str, value_and_force: Callable, key: Array, label: Any, x: Array, value: Array, force: Array, step: Array
+) -> tuple[Array, Array, Array, Array]:
+    """One Metropolis or MALA move of all positions at once: x (B, N, 3), which moved (B,), ln p and its gradient there.
+
+    value_and_force(label, x) of a batch; value and force are those at x.
+    """
     noise_key, coin_key = jax.random.split(key)
     noise = jax.random.normal(noise_key, x.shape)
     drift = 0.5 * step**2 if kind == "mala" else 0.0
@@ -117,7 +119,18 @@ def _move(
     log_ratio = new_value - value + 0.5 * jnp.sum(noise**2 - backward**2, axis=(1, 2))
     accepted = jnp.log(jax.random.uniform(coin_key, (len(x),))) < log_ratio
     trial = trial - jnp.floor(trial)
-    return jnp.where(accepted[:, None, None], trial, x), accepted
+    here = accepted[:, None, None]
+    return (
+        jnp.where(here, trial, x),
+        accepted,
+        jnp.where(accepted, new_value, value),
+        jnp.where(here, new_force, force),
+    )
+
+
+def adapted(kind: str, step: Array, acceptance: Array) -> Array:
+    """The step length for the next call, towards the acceptance that the kind of chain wants."""
+    return jnp.clip(step * jnp.exp(0.5 * (acceptance - TARGET[kind])), 1e-4, 0.5)
 
 
 def _limited(force: Array, step: Array) -> Array:

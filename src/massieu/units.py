@@ -20,3 +20,7 @@ def fermi_wavevector(rs: float, dim: int, majority: float = 1.0) -> float:
 def fermi_temperature(rs: float, dim: int, majority: float = 1.0) -> float:
     """k_F^2 (Ry): the Fermi energy of the majority spin."""
     return fermi_wavevector(rs, dim, majority) ** 2
+
+
+KELVIN_PER_RYDBERG = 157887.51240  # Ry/k_B (CODATA 2018)
+GPA = 14710.507848  # Ry/a0^3 (CODATA 2018)

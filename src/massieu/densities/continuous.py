@@ -36,12 +36,16 @@ class ContinuousFlow(AbstractDistribution):
         """v (*shape) and its divergence at time t in [0, 1]."""
 
     def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        return self.from_base(self.base._sample(key, condition), condition)
+
+    def from_base(self, start: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        """The point that starts at `start`, and its ln p."""
+
         def rate(state: Any, t: Array) -> Any:
             v, divergence = self.velocity(state[0], t, condition)
             return v, -divergence
 
-        x = self.base._sample(key, condition)
-        return runge_kutta(rate, (x, self.base._log_prob(x, condition)), self.steps, self.by_adjoint)
+        return runge_kutta(rate, (start, self.base._log_prob(start, condition)), self.steps, self.by_adjoint)
 
     def _sample(self, key: Array, condition: Array | None = None) -> Array:
         return self._sample_and_log_prob(key, condition)[0]
@@ -83,6 +87,10 @@ class ContinuousFlow(AbstractDistribution):
         needs neither the inverse map nor a derivative of the divergence (Vaitl, Nicoli, Nakajima and Kessel 2022).
         """
         start = self.base._sample(key, condition)
+        return self.forwards(start, condition), *self.score_from(start, condition)
+
+    def score_from(self, start: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        """ln p and d ln p/dx of the point that starts at `start`, not differentiable in the parameters."""
         fixed = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if isinstance(leaf, Array) else leaf, self)
 
         def rate(state: Any, t: Array) -> Any:
@@ -97,8 +105,7 @@ class ContinuousFlow(AbstractDistribution):
 
         x = jax.lax.stop_gradient(start)
         log_prob, score = jax.value_and_grad(lambda x: fixed.base._log_prob(x, condition))(x)
-        _, log_prob, score = runge_kutta(rate, (x, log_prob, score), self.steps)
-        return self.forwards(start, condition), log_prob, score
+        return runge_kutta(rate, (x, log_prob, score), self.steps)[1:]
 
     def for_evaluation(self) -> ContinuousFlow:
         """The same flow with three times finer time steps: the error of ln p is then far below the statistical one."""

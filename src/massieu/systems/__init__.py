@@ -5,6 +5,7 @@ from massieu.systems.coulomb_trap import CoulombTrap
 from massieu.systems.dimer import Dimer
 from massieu.systems.electron_gas import ElectronGas
 from massieu.systems.hopfield import Hopfield
+from massieu.systems.hydrogen import Hydrogen
 from massieu.systems.ising import Ising
 from massieu.systems.ising_dual import IsingDual
 from massieu.systems.lennard_jones import LennardJones
@@ -16,8 +17,8 @@ from massieu.systems.qubits import Heisenberg, Qubits, QubitSystem, TransverseIs
 from massieu.systems.sk import SK
 from massieu.systems.water import MonatomicWater
 
-System = ClassicalSystem | QuantumSystem | QubitSystem
-SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem] | type[QubitSystem]] = {
+System = ClassicalSystem | QuantumSystem | QubitSystem | Hydrogen
+SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem] | type[QubitSystem] | type[Hydrogen]] = {
     system.name: system
     for system in (
         Ising,
@@ -35,6 +36,7 @@ SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem] | type[QubitSyste
         TransverseIsing,
         Heisenberg,
         Qubits,
+        Hydrogen,
     )
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "ElectronGas",
     "Heisenberg",
     "Hopfield",
+    "Hydrogen",
     "Ising",
     "IsingDual",
     "LennardJones",

@@ -1,0 +1,156 @@
+"""Electrons that follow protons: persistent chains of both, for rho = int dS p(S) |S><S| x |Psi_S><Psi_S|.
+
+The base points of the protons' density walk at random, which keeps S distributed as p(S) without any rejection; the
+electrons are carried along by the protons next to them (space warp: Umrigar, Int. J. Quantum Chem. 23, 217 (1989)) and
+then walk in |Psi_S|^2 at the new S.  How well they keep up is measured in the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu import sampling
+from massieu.geometry import minimum_image
+from massieu.systems.hydrogen import Atoms, Hydrogen
+
+HOP = 0.1  # step of a base point, in units of the spacing of protons
+NEAR = 1e-4  # softens the weights of the warp; units of the spacing, to the fourth power
+CACHE, DEVICE = 2**22, 2**31  # bytes of one chunk of walkers: what a core's cache holds, or a device's memory
+
+
+class AtomWalkers(NamedTuple):
+    """G proton configurations with W electron configurations each, in units of the box.
+
+    twist (G,); z and protons (G, n, 3); x (G, W, N, 3); step of the chains of x; baseline (Q,) of F at each twist.
+    """
+
+    twist: Array
+    z: Array
+    protons: Array
+    x: Array
+    step: Array
+    baseline: Array
+
+
+def start(system: Hydrogen, rho: Atoms, groups: int, per_group: int, key: Array) -> AtomWalkers:
+    """Electrons near protons, one each, as many of both spins near as far."""
+    of_z, of_x = jax.random.split(key)
+    z = jax.random.uniform(of_z, (groups, system.n, 3))
+    protons = jax.vmap(rho.protons.from_base)(z)[0]
+    spacing = system.n ** (-1 / 3)
+    width = jnp.minimum(0.3 * spacing, 0.6 / system.length)
+    noise = width * jax.random.normal(of_x, (groups, per_group, system.n, 3))
+    x = protons[:, None] + noise
+    x = x - jnp.floor(x)
+    twists = len(system.twist_vectors)
+    return AtomWalkers(
+        jnp.arange(groups) % twists, z, protons, x, jnp.asarray(0.1 * spacing), jnp.full(twists, jnp.nan)
+    )
+
+
+def chunked(f: Callable, each: int, rows: Any) -> Any:
+    """f of every row of the arrays, as many rows at once as fit with `each` bytes."""
+    count = len(jax.tree.leaves(rows)[0])
+    budget = CACHE if jax.default_backend() == "cpu" else DEVICE
+    return jax.lax.map(lambda row: f(*row), rows, batch_size=max(1, min(count, budget // each)))
+
+
+def walker_bytes(system: Hydrogen, rho: Atoms) -> int:
+    """Memory of one local energy: pair features and orbitals with their 3N derivatives."""
+    n, width = system.n, rho.psi.network.own[-1].bias.size
+    return 8 * 3 * n * (4 * n * len(rho.psi.vectors) + 2 * n * n + 6 * n * width)
+
+
+def expanded(walkers: AtomWalkers) -> tuple[Array, Array, Array]:
+    """Twist (B,), protons (B, n, 3) and electrons (B, N, 3) of every walker, B = G W."""
+    per_group = walkers.x.shape[1]
+    return (
+        jnp.repeat(walkers.twist, per_group),
+        jnp.repeat(walkers.protons, per_group, axis=0),
+        walkers.x.reshape(-1, *walkers.x.shape[2:]),
+    )
+
+
+def warped(before: Array, after: Array, x: Array) -> Array:
+    """Electrons x (N, 3) carried along by protons that move from `before` to `after` (n, 3)."""
+    apart = minimum_image(x[:, None] - before)
+    weight = 1 / (jnp.sum(apart**2, axis=-1) ** 2 + NEAR * len(before) ** (-4 / 3))
+    weight = weight / jnp.sum(weight, axis=1, keepdims=True)
+    moved = x + weight @ minimum_image(after - before)
+    return moved - jnp.floor(moved)
+
+
+def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind: str, moves: int, hop: float = HOP):
+    """Protons one step on (hop = 0: where the parameters now put them), electrons carried along, then `moves` moves.
+
+    Returns the walkers and the accepted fraction.
+    """
+    of_z, of_x = jax.random.split(key)
+    spacing = system.n ** (-1 / 3)
+    z = walkers.z + hop * spacing * jax.random.normal(of_z, walkers.z.shape)
+    z = z - jnp.floor(z)
+    protons = jax.vmap(rho.protons.from_base)(z)[0]
+    carry = jax.vmap(jax.vmap(warped, (None, None, 0)))
+    walkers = walkers._replace(z=z, protons=protons, x=carry(walkers.protons, protons, walkers.x))
+    twist, at, x = expanded(walkers)
+    each = walker_bytes(system, rho) // (3 * system.n)
+
+    def one(twist: Array, protons: Array, x: Array) -> tuple[Array, Array]:
+        density = lambda x: rho.psi.log_density(twist, protons, x)  # noqa: E731
+        return jax.value_and_grad(density)(x) if kind == "mala" else (density(x), jnp.zeros_like(x))
+
+    def value_and_force(label: tuple[Array, Array], x: Array) -> tuple[Array, Array]:
+        return chunked(one, each, (*label, x))
+
+    def a_move(state: Any, key: Array) -> tuple[Any, Array]:
+        x, value, force = state
+        x, accepted, value, force = sampling.move(
+            kind, value_and_force, key, (twist, at), x, value, force, walkers.step
+        )
+        return (x, value, force), jnp.mean(accepted)
+
+    first = (x, *value_and_force((twist, at), x))
+    (x, *_), accepted = jax.lax.scan(a_move, first, jax.random.split(of_x, moves))
+    acceptance = jnp.mean(accepted)
+    step = sampling.adapted(kind, walkers.step, acceptance)
+    return walkers._replace(x=x.reshape(walkers.x.shape), step=step), acceptance
+
+
+class Energies(NamedTuple):
+    """Of every walker (G, W): local kinetic energy (complex at a twist), potential energy (Ry)."""
+
+    kinetic: Array
+    potential: Array
+    squared_gradient: Array
+
+
+def energies(system: Hydrogen, rho: Atoms, walkers: AtomWalkers) -> Energies:
+    """Local energies, chunk by chunk."""
+
+    def one(twist: Array, protons: Array, x: Array) -> Energies:
+        local = rho.psi.local(twist, protons, x)
+        squared = system.kinetic_scale * jnp.sum(jnp.abs(local.gradient) ** 2)
+        return Energies(system.kinetic_scale * local.kinetic, system.potential(protons, x), squared)
+
+    found = chunked(one, walker_bytes(system, rho), expanded(walkers))
+    return jax.tree.map(lambda leaf: leaf.reshape(walkers.x.shape[:2]), found)
+
+
+def log_probs(rho: Atoms, z: Array) -> Array:
+    """ln p(S) (G,) of protons with base points z (G, n, 3), per volume in units of the box."""
+    return jax.vmap(rho.protons.from_base)(z)[1]
+
+
+def groups_of(system: Hydrogen, batch: int, per_group: int) -> tuple[int, int]:
+    """Proton configurations and electron walkers of each: as many of the former as make whole sets of twists."""
+    twists = len(system.twist_vectors)
+    if system.clamped:
+        return twists, max(2, int(np.ceil(batch / twists)))
+    groups = max(1, batch // (per_group * twists)) * twists
+    return groups, max(2, batch // groups)

@@ -1,0 +1,239 @@
+"""The ground state of electrons among protons at S: a Jastrow factor times a determinant of pairs with backflow.
+
+    Psi_S(R) = e^J sum_K det[ G(i, j) (1 + h_i w_K h_j) ],      i spin up, j spin down
+    G(i, j)  = sum_k f_k e^{i (k + theta).(z_i - z_j)} + sum_IJ chi_I(i) M_IJ chi_J(j),      z_i = r_i + b(h_i)
+
+The sum over momenta is the Fermi sea where f is a step (a product of two Slater determinants), and a superconductor of
+pairs where it is not, which is what an open shell asks for; the sum over protons holds the valence bond and the ionic
+state of molecules.  h are the features of the ElectronNetwork, J has the cusps of all pairs and a part linear in h
+(Foulkes et al., Rev. Mod. Phys. 73, 33 (2001), sec. IV; Xie et al., Phys. Rev. Lett. 131, 126501 (2023)).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.linear_algebra import inverse_and_log_det
+from massieu.physics import jets
+from massieu.physics.jets import Carried, Jet
+from massieu.states.electron_network import ElectronNetwork, Layer, apply, layer, periodic_distance
+
+SLOPES = {"same": 0.25, "opposite": 0.5, "proton": -1.0}  # d ln Psi/dr at contact, 1/a0 (Kato)
+FLAT = 0.3  # a0: orbitals of atoms have no cusp of their own
+STEP = (4.0, 6.0)  # height and steepness of the first ln f at the Fermi energy
+
+
+class LocalState(NamedTuple):
+    """Gradient (N, 3) of ln Psi and -lap Psi/Psi, in units of the box."""
+
+    gradient: Array
+    kinetic: Array
+
+
+class Geminal(eqx.Module):
+    """up + down electrons (equal numbers, or one alone) in a box of side `length` (a0) at twists (Q, 3)."""
+
+    up: int = eqx.field(static=True)
+    down: int = eqx.field(static=True)
+    length: float = eqx.field(static=True)
+    vectors: np.ndarray  # (k, 3)
+    twist: np.ndarray  # (Q, 3)
+    levels: np.ndarray  # (Q, k): |k + theta|^2 from the Fermi energy, in its units
+    network: ElectronNetwork
+    filling: list[Layer]
+    backflow: Array  # (width, 3)
+    pairing: Array  # (determinants, width, width)
+    jastrow: Array  # (width,)
+    log_decay: dict[str, Array]  # 1/a0, of the cusps
+    atoms: Array  # ln amplitude, ln decay (1/a0), bond, ln reach of bonds (a0)
+
+    def __init__(
+        self,
+        up: int,
+        down: int,
+        length: float,
+        vectors: np.ndarray,
+        twist: np.ndarray,
+        *,
+        rs: float,
+        width: int = 16,
+        pair_width: int = 16,
+        depth: int = 2,
+        determinants: int = 1,
+        key: Array,
+    ):
+        self.up, self.down, self.length, self.vectors, self.twist = up, down, length, vectors, twist
+        of_network, of_filling, of_last, of_pairs = jax.random.split(key, 4)
+        self.network = ElectronNetwork(up, length, width, pair_width, depth, of_network)
+        energy = np.sum((vectors + twist[:, None]) ** 2, axis=-1)
+        ranked = np.sort(energy, axis=1)
+        fermi = 0.5 * (ranked[:, up - 1] + ranked[:, min(up, len(vectors) - 1)])
+        self.levels = (energy - fermi[:, None]) / (3 * up / (4 * math.pi)) ** (2 / 3)
+        self.filling = [layer(of_filling, 1, 8), layer(of_last, 8, 1, 0.01)]
+        self.backflow, self.jastrow = jnp.zeros((width, 3)), jnp.zeros(width)
+        self.pairing = 0.01 * (determinants > 1) * jax.random.normal(of_pairs, (determinants, width, width))
+        decay = {"same": rs**-0.5, "opposite": rs**-0.5, "proton": 0.3 + 0.7 / rs}
+        self.log_decay = {name: jnp.log(jnp.asarray(value)) for name, value in decay.items()}
+        amplitude = 2.0 * math.log(rs / 1.5)  # molecules at low density, plane waves at high
+        self.atoms = jnp.array([amplitude, 0.0, 0.5, math.log(2.0)])
+
+    @property
+    def is_real(self) -> bool:
+        """Whether Psi is real: no twist."""
+        return not np.any(self.twist)
+
+    # ---- value and derivatives
+
+    def log_psi(self, twist: Array, protons: Array, x: Array) -> tuple[Array, Array]:
+        """ln|Psi| and its phase (0 or pi where Psi is real); protons (n, 3) and x (N, 3) in units of the box."""
+        exponent, matrices = self._parts(twist, protons, x, x, self.network.values(protons, x))
+        phases, sizes = zip(*(inverse_and_log_det(m)[1:] for m in matrices))
+        sizes = jnp.stack(sizes)
+        top = jnp.max(sizes)
+        total = jnp.sum(jnp.stack(phases) * jnp.exp(sizes - top))
+        modulus = jnp.abs(total)
+        angle = jnp.angle(total) if jnp.iscomplexobj(total) else jnp.where(total < 0, jnp.pi, 0.0)
+        return top + jnp.log(modulus) + exponent.real, angle + jnp.imag(exponent)
+
+    def log_density(self, twist: Array, protons: Array, x: Array) -> Array:
+        """ln|Psi|^2."""
+        return 2 * self.log_psi(twist, protons, x)[0]
+
+    def local(self, twist: Array, protons: Array, x: Array) -> LocalState:
+        """Gradient of ln Psi and local kinetic energy -lap Psi/Psi by forward propagation."""
+        n = len(x)
+        by_all = Jet(x, jnp.eye(3 * n).reshape(n, 3, 3 * n), jnp.zeros_like(x))
+        exponent, matrices = self._parts(twist, protons, x, by_all, self.network.carried(protons, x))
+        found = [_log_det(m) for m in matrices]
+        sizes = jnp.stack([size for _, size, _, _ in found])
+        weight = jnp.stack([phase for phase, *_ in found]) * jnp.exp(sizes - jnp.max(sizes))
+        weight = weight / jnp.sum(weight)
+        slopes = jnp.stack([slope for *_, slope, _ in found])  # (K, 3N) of ln det
+        bends = jnp.stack([bend for *_, bend in found]) + jnp.sum(slopes**2, axis=1)  # lap det/det
+        slope = weight @ slopes
+        laplacian = weight @ bends - jnp.sum(slope**2) + exponent.laplacian  # of ln Psi
+        gradient = slope + exponent.slope
+        return LocalState(gradient.reshape(n, 3), -(laplacian + jnp.sum(gradient**2)))
+
+    def scores(self, twist: Array, protons: Array, x: Array) -> tuple[Geminal, Geminal | None]:
+        """Derivatives of ln|Psi| and of the phase (None where Psi is real) by the parameters."""
+        params, static = eqx.partition(self, lambda leaf: isinstance(leaf, jax.Array))
+
+        def both(params: Geminal) -> tuple[Array, Array]:
+            return eqx.combine(params, static).log_psi(twist, protons, x)
+
+        if self.is_real:
+            return jax.grad(lambda p: both(p)[0])(params), None
+        _, pull = jax.vjp(both, params)
+        one, zero = jnp.ones(()), jnp.zeros(())
+        return pull((one, zero))[0], pull((zero, one))[0]
+
+    # ---- its parts, of arrays or of jets
+
+    def _parts(self, twist: Array, protons: Array, x: Array, position: Carried, h: Carried) -> tuple[Carried, list]:
+        """The exponent (J and the Bloch phase) and the matrices of pairs."""
+        carried = isinstance(position, Jet)
+        exponent = jets.plus(self._cusps(protons, x, carried), jets.summed(jets.linear(h, self.jastrow[:, None])))
+        z = jets.plus(position, jets.linear(h, self.backflow))
+        if not self.is_real:
+            theta = 2 * math.pi * jnp.asarray(self.twist)[twist]
+            signs = np.where(np.arange(len(x)) < self.up, 1.0, -1.0)[:, None]
+            exponent = jets.plus(exponent, jets.times(jets.summed(jets.times(z, signs * theta)), jnp.asarray(1j)))
+        waves = jets.linear(z, jnp.asarray(2 * math.pi * self.vectors.T))
+        waves = jets.cos_sin(waves) if self.is_real else jets.phase(waves)
+        orbitals = jets.joined([waves, self._atomic(protons, x, carried)])
+        weight = self._weights(twist, protons)
+        up, down = slice(0, self.up), slice(self.up, None)
+        left = jets.linear(jets.rows(orbitals, up), weight)
+        if self.down == 0:  # one electron: any partner
+            ones = jnp.ones((weight.shape[1], 1), weight.dtype)
+            return exponent, [jets.linear(left, ones)]
+        pairs = jets.rows_times_rows(left, _conjugate(jets.rows(orbitals, down)))
+        matrices = []
+        for w in self.pairing:
+            turned = jets.rows_times_rows(jets.linear(jets.rows(h, up), w), jets.rows(h, down))
+            matrices.append(jets.times(pairs, jets.plus(turned, 1.0)))
+        return exponent, matrices
+
+    def _weights(self, twist: Array, protons: Array) -> Array:
+        """The matrix between the orbitals of both spins: f_k of plane waves, M_IJ of atoms."""
+        level = jnp.asarray(self.levels)[twist][:, None]
+        height, steepness = STEP
+        log_f = apply(self.filling[:1], level) @ self.filling[1].weight
+        f = jnp.exp(log_f[:, 0] - height * jax.nn.sigmoid(steepness * level[:, 0]))
+        f = jnp.concatenate([f, f]) if self.is_real else f
+        amplitude, _, bond, reach = self.atoms
+        count = len(protons)
+        apart = protons[:, None] - protons + 0.25 * jnp.eye(count)[:, :, None]
+        distance = jax.vmap(jax.vmap(lambda d: periodic_distance(d, self.length)))(apart)
+        bonds = bond * jnp.exp(-distance / jnp.exp(reach)) * (1 - np.eye(count))
+        m = jnp.exp(amplitude) * (jnp.eye(count) + bonds)
+        total = jnp.zeros((len(f) + count, len(f) + count))
+        return total.at[: len(f), : len(f)].set(jnp.diag(f)).at[len(f) :, len(f) :].set(m)
+
+    def _atomic(self, protons: Array, x: Array, carried: bool) -> Carried:
+        """Orbitals (N, n) of the atoms, exp(-zeta r) without its cusp."""
+        decay = jnp.exp(self.atoms[1])
+
+        def one(d: Array) -> Array:
+            squared = periodic_distance_squared(d, self.length)
+            return jnp.exp(-decay * (jnp.sqrt(squared + FLAT**2) - FLAT))
+
+        each: Any = (lambda d: jets.of_function(one, d)) if carried else one
+        found = jax.vmap(jax.vmap(each))(x[:, None] - protons)
+        if not carried:
+            return found
+        n = len(x)
+        slope = found.slope[:, :, None, :] * jnp.eye(n)[:, None, :, None]
+        return found._replace(slope=slope.reshape(n, len(protons), 3 * n))
+
+    def _cusps(self, protons: Array, x: Array, carried: bool) -> Carried:
+        """-slope/decay e^{-decay r} of all pairs."""
+        n = len(x)
+        i, j = np.triu_indices(n, 1)
+        same = (i < self.up) == (j < self.up)
+        decay = {name: jnp.exp(value) for name, value in self.log_decay.items()}
+        rate = jnp.where(same, decay["same"], decay["opposite"])
+        strength = np.where(same, SLOPES["same"], SLOPES["opposite"])
+
+        def one(d: Array, rate: Any, strength: Any) -> Array:
+            return -strength / rate * jnp.exp(-rate * periodic_distance(d, self.length))
+
+        def of_proton(d: Array) -> Array:
+            return one(d, decay["proton"], SLOPES["proton"])
+
+        if not carried:
+            attraction = jnp.sum(jax.vmap(jax.vmap(of_proton))(x[:, None] - protons))
+            return attraction + jnp.sum(jax.vmap(one)(x[i] - x[j], rate, jnp.asarray(strength)))
+        near = jax.vmap(jax.vmap(lambda d: jets.of_function(of_proton, d)))(x[:, None] - protons)
+        value, slope, laplacian = jnp.sum(near.value), jnp.sum(near.slope, axis=1), jnp.sum(near.laplacian)
+        if n > 1:
+            pairs = jax.vmap(lambda d, r, s: jets.of_function(lambda d: one(d, r, s), d))(x[i] - x[j], rate, strength)
+            value, laplacian = value + jnp.sum(pairs.value), laplacian + 2 * jnp.sum(pairs.laplacian)
+            slope = slope.at[i].add(pairs.slope).at[j].add(-pairs.slope)
+        return Jet(value, slope.reshape(-1), laplacian)
+
+
+def periodic_distance_squared(d: Array, length: float) -> Array:
+    """The square of `periodic_distance`, smooth everywhere."""
+    return (length / math.pi) ** 2 * jnp.sum(jnp.sin(math.pi * d) ** 2)
+
+
+def _conjugate(x: Carried) -> Carried:
+    return Jet(*(jnp.conj(leaf) for leaf in x)) if isinstance(x, Jet) else jnp.conj(x)
+
+
+def _log_det(m: Jet) -> tuple[Array, Array, Array, Array]:
+    """Phase and ln|det| of a matrix, gradient (3N,) and Laplacian of ln det."""
+    inverse, phase, size = inverse_and_log_det(m.value)
+    relative = jnp.einsum("ij,jkd->ikd", inverse, m.slope)
+    slope = jnp.einsum("iid->d", relative)
+    bend = jnp.sum(inverse.T * m.laplacian) - jnp.einsum("ijd,jid->", relative, relative)
+    return phase, size, slope, bend

@@ -1,0 +1,234 @@
+"""Dense hydrogen: N classical protons and N electrons in a periodic cubic box.
+
+H = sum_i p_i^2 (electrons) + sum over all pairs 2 q q'/r (Ewald, self-images included) + protons' kinetic energy, in Ry
+and a0; T in K.  The protons are indistinguishable classical particles: 1/N! and the thermal wavelength are in F and S.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.densities.protons import FixedProtons, ProtonFlow
+from massieu.errors import at_least, one_of, positive, require
+from massieu.geometry import integer_vectors, minimum_image
+from massieu.physics.ewald import Ewald
+from massieu.physics.twists import twist_vectors
+from massieu.states.geminal import Geminal
+from massieu.systems.base import AbstractSystem, Reference, derived, parameter
+from massieu.units import GPA, KELVIN_PER_RYDBERG, box_length
+
+MASSES = {"h": 1836.15267343, "d": 3670.48296788, "t": 5496.92153573}  # of the nuclei in electron masses (CODATA 2018)
+MOST_PARTICLES = 128
+BINS = 60
+MOLECULE = 1.8  # a0: mutual nearest neighbours closer than this are counted as a molecule
+SCREENING = 1.2  # 1/a0, of the pair potential on which the protons' density is tuned before the electrons come in
+WIDTH, PAIR_WIDTH = 16, 16
+
+
+class Atoms(eqx.Module):
+    """rho = int dS p(S) |S><S| x |Psi_S><Psi_S|: a density of the protons and a state of the electrons given them."""
+
+    protons: Any
+    psi: Any
+
+
+class Ions(NamedTuple):
+    """What classical protons add to totals: ideal parts of F and E (Ry), S (k_B), and the offset of -ln p(S)."""
+
+    F: float
+    E: float
+    S: float
+
+
+class Hydrogen(AbstractSystem):
+    """n protons and n electrons at density parameter rs (or in a box of side `box`) and temperature (K)."""
+
+    name: ClassVar[str] = "hydrogen"
+    summary: ClassVar[str] = "dense hydrogen: protons and electrons in a periodic box"
+    source: ClassVar[str] = "Xie, Li, Wang, Zhang and Wang, Phys. Rev. Lett. 131, 126501 (2023)"
+    units: ClassVar[dict[str, str]] = {"energy": "Ry", "length": "a0"}
+
+    n: int = parameter(14, "atoms: an even number, or one")
+    rs: float = parameter(1.4, "density parameter: radius in a0 of the volume of one electron")
+    box: float | None = parameter(None, "side of the box in a0, instead of rs")
+    temperature: float = parameter(6000.0, "temperature in K")
+    electrons: str = parameter(
+        "ground", "ground: the electrons' ground state for every S; thermal: a mixture of states"
+    )
+    clamped: bool = parameter(False, "fixed protons: n = 1 at the centre, 2 with bond, else a bcc lattice")
+    bond: float | None = parameter(None, "distance in a0 of two clamped protons (default: half the body diagonal)")
+    twist: str = parameter("0", "boundary phase in units of 2 pi: a number, one per axis, or average")
+    twists: str = parameter("grid:4", "points of twist = average: grid:N per axis, or random:N in all")
+    isotope: str = parameter("h", "h, d or t: mass of the nuclei")
+    spins: tuple[int, int] = derived()
+    length: float = derived()
+    twist_vectors: np.ndarray = derived()
+    ewald: Ewald = derived()
+
+    def __post_init__(self) -> None:
+        at_least("n", self.n, 1)
+        require(self.n <= MOST_PARTICLES, "n", self.n, f"at most {MOST_PARTICLES}")
+        require(self.n == 1 or self.n % 2 == 0, "n", self.n, "even (as many electrons of each spin), or 1")
+        one_of("electrons", self.electrons, ("ground", "thermal"))
+        one_of("isotope", self.isotope, MASSES)
+        positive("rs", self.rs)
+        require(0.1 <= self.rs <= 100, "rs", self.rs, "from 0.1 to 100")
+        if self.box is not None:
+            positive("box", self.box)
+            least, most = (box_length(self.n, rs, 3) for rs in (0.1, 100))
+            require(least <= self.box <= most, "box", self.box, f"from {least:.3g} to {most:.3g} for n = {self.n}")
+        ok = isinstance(self.temperature, (int, float)) and math.isfinite(self.temperature) and self.temperature >= 0
+        require(ok, "temperature", self.temperature, "a finite number of K, at least 0")
+        cold = "above 0 for thermal electrons" if self.electrons == "thermal" else "above 0 unless clamped"
+        still = self.clamped and self.electrons == "ground"
+        require(still or self.temperature > 0, "temperature", self.temperature, cold)
+        self.length = box_length(self.n, self.rs, 3) if self.box is None else float(self.box)
+        self._check_clamped()
+        self.spins = ((self.n + 1) // 2, self.n // 2)
+        self.twist_vectors = twist_vectors(str(self.twist), str(self.twists), 3)
+        self.ewald = Ewald(3)
+
+    def _check_clamped(self) -> None:
+        if self.bond is not None:
+            require(self.clamped and self.n == 2, "bond", self.bond, "left out unless clamped and n = 2")
+            positive("bond", self.bond)
+            require(self.bond <= 0.5 * self.length, "bond", self.bond, f"at most half the box, {0.5 * self.length:.4g}")
+        cells = round((self.n / 2) ** (1 / 3)) if self.n > 1 else 0
+        lattice = self.n in (1, 4) or 2 * cells**3 == self.n
+        allowed = "1, 2, 4 or 16, 54, 128 (bcc; 4: fcc) for clamped protons"
+        require(lattice or not self.clamped, "n", self.n, allowed)
+
+    @property
+    def size(self) -> int:
+        return self.n
+
+    @property
+    def density_parameter(self) -> float:
+        """rs of the box."""
+        return self.length / (4 * math.pi * self.n / 3) ** (1 / 3)
+
+    @property
+    def kT(self) -> float:
+        """Ry."""
+        return self.temperature / KELVIN_PER_RYDBERG
+
+    @property
+    def beta(self) -> float:
+        """1/Ry; infinite where nothing is thermal: clamped protons and electrons in their ground state."""
+        still = self.clamped and self.electrons == "ground"
+        return math.inf if still else 1 / self.kT
+
+    @property
+    def kinetic_scale(self) -> float:
+        """Energy of -Laplacian in units of the box."""
+        return 1 / self.length**2
+
+    def potential(self, protons: Array, x: Array) -> Array:
+        """All Coulomb energies (Ry) of protons (n, 3) and electrons (n, 3) in units of the box."""
+        charges = jnp.concatenate([jnp.ones(len(protons)), -jnp.ones(len(x))])
+        return 2 / self.length * self.ewald.energy(jnp.concatenate([protons, x]), charges)
+
+    def ideal_ions(self) -> Ions:
+        """Ideal gas of n indistinguishable classical nuclei in the box; F = -kT ln( (V/Lambda^3)^n / n! )."""
+        if self.clamped:
+            return Ions(0.0, 0.0, 0.0)
+        wavelength = math.sqrt(4 * math.pi / (MASSES[self.isotope] * self.kT))  # hbar^2 = 2 in Ry a0^2 m_e
+        log_z = 3 * self.n * math.log(self.length / wavelength) - math.lgamma(self.n + 1)
+        return Ions(-self.kT * log_z, 1.5 * self.n * self.kT, log_z + 1.5 * self.n)
+
+    def pressure(self, kinetic: Array | float, potential: Array | float) -> Array | float:
+        """Virial pressure (GPa): the electrons' kinetic and the potential energy (Ry), and the ions' ideal part."""
+        ions = 0.0 if self.clamped else 3 * self.n * self.kT
+        return GPA * (2 * kinetic + potential + ions) / (3 * self.length**3)
+
+    # ---- the ansatz
+
+    def sites(self) -> np.ndarray:
+        """Sites (n, 3) of clamped protons in units of the box."""
+        if self.n == 1:
+            return np.full((1, 3), 0.5)
+        if self.n == 2 and self.bond is not None:
+            half = np.array([0.5 * self.bond / self.length, 0, 0])
+            return 0.5 + np.array([-half, half])
+        if self.n == 4:
+            return np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+        cells = round((self.n / 2) ** (1 / 3))
+        corners = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+        return (corners + np.array([[0, 0, 0], [0.5, 0.5, 0.5]])).reshape(-1, 3) / cells
+
+    def plane_waves(self) -> np.ndarray:
+        """Integer momenta (k, 3) of the pairing function: whole shells, at least twice the pairs."""
+        if self.n == 1:
+            return np.zeros((1, 3), int)
+        vectors = integer_vectors(3, 6.0)
+        lengths = np.sum(vectors**2, axis=1)
+        return vectors[lengths <= lengths[min(len(vectors), 2 * self.spins[0] + 6) - 1]]
+
+    def default_ansatz(self, config: Any) -> Atoms:
+        """The density of the protons and the electrons' state, untrained."""
+        of_psi = jax.random.key(config.seed)
+        psi = Geminal(
+            *self.spins,
+            self.length,
+            self.plane_waves(),
+            self.twist_vectors,
+            rs=self.density_parameter,
+            width=config.width or WIDTH,
+            pair_width=config.width or PAIR_WIDTH,
+            depth=config.depth or 2,
+            determinants=config.determinants,
+            key=of_psi,
+        )
+        return Atoms(FixedProtons(self.sites()) if self.clamped else ProtonFlow(self.n), psi)
+
+    def screened_energy(self, protons: Array) -> Array:
+        """Pairs of screened charges (Ry), for tuning the density of the protons."""
+        i, j = np.triu_indices(self.n, 1)
+        r = self.length * jnp.sqrt(jnp.sum(minimum_image(protons[i] - protons[j]) ** 2, axis=-1))
+        return jnp.sum(2 / r * jnp.exp(-SCREENING * r))
+
+    def training_defaults(self) -> dict[str, Any]:
+        return {"steps": 1000, "batch": 256, "samples": 40_000, "sampler": "mala", "moves": 10, "method": "minsr"}
+
+    # ---- what is known and measured
+
+    def reference(self, seed: int = 0) -> Reference | None:
+        return None
+
+    def notes(self) -> list[str]:
+        found = [f"box of {self.length:.5g} a0, rs = {self.density_parameter:.5g}"]
+        if not self.clamped:
+            ions = self.ideal_ions()
+            found.append(f"ideal ions: F = {ions.F:.6g} Ry, S = {ions.S / self.n:.5g} k_B per atom")
+        return found
+
+    def observables(self, protons: Array, x: Array) -> dict[str, Array]:
+        """Pair correlations up to L/2 of protons, of protons and electrons, of electrons; fraction in molecules."""
+        found = {"g_pe": self._correlation(protons[:, None] - x, self.n * self.n)}
+        if self.n > 1:
+            i, j = np.triu_indices(self.n, 1)
+            pairs = self.n * (self.n - 1) / 2
+            found["g_pp"] = self._correlation(protons[i] - protons[j], pairs)
+            found["g_ee"] = self._correlation(x[i] - x[j], pairs)
+            found["molecular_fraction"] = self.molecular_fraction(protons)
+        return found
+
+    def _correlation(self, d: Array, pairs: float) -> Array:
+        distance = jnp.sqrt(jnp.sum(minimum_image(d.reshape(-1, 3)) ** 2, axis=-1))
+        edges = np.linspace(0, 0.5, BINS + 1)
+        return jnp.histogram(distance, BINS, (0.0, 0.5))[0] / (pairs * 4 / 3 * np.pi * np.diff(edges**3))
+
+    def molecular_fraction(self, protons: Array) -> Array:
+        """Fraction of protons whose nearest neighbour has them as its own, closer than MOLECULE."""
+        d = minimum_image(protons[:, None] - protons)
+        distance = self.length * jnp.sqrt(jnp.sum(d**2, axis=-1)) + 1e9 * jnp.eye(self.n)
+        nearest = jnp.argmin(distance, axis=1)
+        mutual = nearest[nearest] == jnp.arange(self.n)
+        return jnp.mean(mutual & (jnp.min(distance, axis=1) < MOLECULE))

@@ -1,0 +1,157 @@
+"""The loop for hydrogen: protons walk, electrons follow, F_loc = kT ln p(S) + E_loc is regressed on the scores.
+
+    p(S)      E[ (<E_loc>_S + kT ln p(S) - F) d ln p(S) ]       F: a running mean at each twist
+    Psi_S     2 Re E_S[ cov( E_loc^*, d ln Psi_S ) ]            over the electrons at the same S
+
+Psi_S is not normalised, and its norm depends on S: only the covariance at one S is free of it, so that every proton
+configuration has several electron walkers.  Both natural gradients are ridge regressions (optimize.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from massieu import electron_chains, optimize
+from massieu.config import Config
+from massieu.densities.protons import ProtonFlow, tuned
+from massieu.electron_chains import AtomWalkers, chunked, expanded
+from massieu.principle import trainable
+from massieu.systems.hydrogen import Atoms, Hydrogen
+from massieu.train import Problem, TrainState
+from massieu.train_quantum import clipped
+
+MEMORY = 0.9  # of the running mean of F at each twist
+OF_PROTONS = 0.15  # learning rate of p, in units of beta F
+IMAGINARY_TIME = 0.1  # 1/Ry per step, of Psi
+TRUST = 0.05  # root mean square change of ln Psi in a step
+DAMPING, FLOOR = (
+    0.1,
+    1.0,
+)  # of the regression; a high floor leaves parameters in their own units: smooth functions stay so
+
+
+def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Problem:
+    """Split p and Psi into parameters and the rest; two natural gradients; one compiled step."""
+    if isinstance(rho.protons, ProtonFlow) and config.tune:
+        rho = eqx.tree_at(
+            lambda r: r.protons, rho, tuned(rho.protons, system.screened_energy, beta, jax.random.key(config.seed + 2))
+        )
+    protons, static_protons = trainable(rho.protons)
+    psi, static_psi = trainable(rho.psi)
+    params = (protons, psi)
+    schedule = optimize.ramp_and_cosine(config.steps)
+    rate = config.learning_rate or 1.0
+    inverse = beta if math.isfinite(beta) else 1.0
+    optimisers = (
+        optimize.stochastic_reconfiguration(
+            rate * OF_PROTONS * inverse, schedule, config.method, trust=0.1, damping=0.1
+        ),
+        optimize.stochastic_reconfiguration(
+            rate * IMAGINARY_TIME, schedule, config.method, trust=TRUST, damping=DAMPING, floor=FLOOR
+        ),
+    )
+    groups, per_group = electron_chains.groups_of(system, config.batch, config.walkers)
+    walkers = electron_chains.start(system, rho, groups, per_group, jax.random.key(config.seed + 1))
+    opt_state = tuple(o.init(part) for o, part in zip(optimisers, params, strict=True))
+    start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32), walkers)
+
+    def combined(params: Any, _: Any = None) -> Atoms:
+        return Atoms(eqx.combine(params[0], static_protons), eqx.combine(params[1], static_psi))
+
+    @jax.jit
+    def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        rho = combined(state.params)
+        key = jax.random.fold_in(state.key, state.step)
+        walkers, acceptance = electron_chains.follow(system, rho, state.walkers, key, config.sampler, config.moves)
+        found = electron_chains.energies(system, rho, walkers)
+        log_prob = electron_chains.log_probs(rho, walkers.z)
+        local = found.kinetic + found.potential
+        f = jnp.mean(local.real, axis=1) + log_prob / beta
+        residual, baseline = _less_baseline(f, walkers)
+        own = local - jnp.mean(local, axis=1, keepdims=True)
+        parts = [clipped(own.real.reshape(-1), config.clip_energy)]
+        parts += [] if rho.psi.is_real else [clipped(own.imag.reshape(-1), config.clip_energy)]
+        regressions = [
+            (_scores_protons(state.params[0], rho, walkers.z), clipped(residual, config.clip_energy)),
+            (_scores_psi(state.params[1], system, rho, walkers), jnp.concatenate(parts)),
+        ]
+        new_params, new_opt, norm = list(state.params), list(state.opt_state), jnp.zeros(())
+        for i, (scores, target) in enumerate(regressions):
+            if not jax.tree.leaves(state.params[i]):
+                continue
+            gradient = jax.tree.map(lambda s, r=target: jnp.tensordot(r, s, 1) / len(r), scores)
+            extra = {"scores": scores, "residual": target}
+            updates, new_opt[i] = optimisers[i].update(gradient, state.opt_state[i], state.params[i], **extra)
+            new_params[i] = optax.apply_updates(state.params[i], updates)
+            norm = norm + optax.global_norm(gradient) ** 2
+        walkers = walkers._replace(baseline=baseline)
+        new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1, walkers)
+        return new, _metrics(system, found, log_prob, beta) | {"acceptance": acceptance, "grad_norm": jnp.sqrt(norm)}
+
+    return Problem(step, start, (static_protons, static_psi), combined)
+
+
+def _less_baseline(f: Array, walkers: AtomWalkers) -> tuple[Array, Array]:
+    """f (G,) less the running mean at its twist, which earlier steps made, and the new running means (Q,)."""
+    twists = len(walkers.baseline)
+    at = (walkers.twist[:, None] == jnp.arange(twists)).astype(f.dtype)
+    means = at.T @ f / jnp.sum(at, axis=0)
+    first = jnp.isnan(walkers.baseline)
+    old = jnp.where(first, jnp.mean(f), walkers.baseline)
+    residual = f - old[walkers.twist]
+    return residual - jnp.mean(residual), jnp.where(first, means, MEMORY * old + (1 - MEMORY) * means)
+
+
+def _scores_protons(params: Any, rho: Atoms, z: Array) -> Any:
+    """d ln p(S) (G, ..) less its mean, which is zero on average."""
+    if not jax.tree.leaves(params):
+        return params
+    found = trainable(jax.lax.map(rho.protons.scores, z, batch_size=16))[0]
+    return jax.tree.map(lambda s: s - jnp.mean(s, axis=0), found)
+
+
+def _scores_psi(params: Any, system: Hydrogen, rho: Atoms, walkers: AtomWalkers) -> Any:
+    """Real, then (at a twist) imaginary parts of d ln Psi_S (B or 2B, ..) less their means at the same S."""
+    shape = walkers.x.shape[:2]
+
+    def centred(leaf: Array) -> Array:
+        grouped = leaf.reshape(*shape, *leaf.shape[1:])
+        return (grouped - jnp.mean(grouped, axis=1, keepdims=True)).reshape(leaf.shape)
+
+    each = 2 * electron_chains.walker_bytes(system, rho) // (3 * system.n) + 16 * sum(
+        map(jnp.size, jax.tree.leaves(params))
+    )
+    real, imaginary = chunked(rho.psi.scores, each, expanded(walkers))
+    real = jax.tree.map(centred, real)
+    if imaginary is None:
+        return real
+    return jax.tree.map(lambda r, i: jnp.concatenate([r, centred(i)]), real, imaginary)
+
+
+def _metrics(system: Hydrogen, found: Any, log_prob: Array, beta: float) -> dict[str, Array]:
+    """One row of metrics.csv (without the times); totals with the ideal part of the ions."""
+    ions = system.ideal_ions()
+    local = (found.kinetic + found.potential).real
+    f = jnp.mean(local, axis=1) + log_prob / beta
+    every = local + log_prob[:, None] / beta
+    spread = jnp.std(f) / math.sqrt(max(1, len(f) - 1)) if len(f) > 1 else jnp.std(local) / math.sqrt(local.size)
+    kinetic, potential = jnp.mean(found.kinetic.real), jnp.mean(found.potential)
+    return {
+        "beta": jnp.asarray(beta),
+        "F": jnp.mean(f) + ions.F,
+        "F_error": spread,
+        "E": jnp.mean(local) + ions.E,
+        "S": jnp.asarray(ions.S) - jnp.mean(log_prob),
+        "kinetic": kinetic,
+        "potential": potential,
+        "P": jnp.asarray(system.pressure(kinetic, potential)),
+        "F_var": jnp.var(every),
+        "E_var_at_S": jnp.mean(jnp.var(local, axis=1)),
+    }
