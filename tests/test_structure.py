@@ -28,10 +28,10 @@ LAYERS = [
     {"run_directory"},
     {"run"},
     {"learning", "web_page"},
-    {"figures", "figures_quantum", "figures_dot", "figures_qubits", "figures_fit"},
+    {"figures", "figures_quantum", "figures_dot", "figures_qubits", "figures_hydrogen", "figures_fit"},
     {"sweep"},
     {"report", "arguments"},
-    {"comparison", "bounds", "baseline_dot"},
+    {"comparison", "bounds", "baseline_dot", "shock"},
     {"commands"},
     {"cli"},
 ]

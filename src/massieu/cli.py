@@ -34,6 +34,7 @@ COMMANDS = {
     "inverse-ising": "couplings from configurations of spins",
     "baseline": "Markov chains and annealing, which the networks must beat",
     "bounds": "ln Z of a run from both sides",
+    "hugoniot": "shock states of an equation of state of hydrogen",
     "report": "figures and report.html of a run",
 }
 
@@ -89,6 +90,7 @@ def _dispatch(arguments: list[str]) -> int:
         "inverse-ising": commands.inverse_ising,
         "fit": commands.fit,
         "bounds": commands.bounds,
+        "hugoniot": commands.hugoniot,
         "report": commands.report,
     }
     return table[name](rest)

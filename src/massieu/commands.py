@@ -1,4 +1,4 @@
-"""The commands that train no run: list, reference, baseline, bounds, inverse-ising, fit, report."""
+"""The commands that train no run: list, reference, baseline, bounds, hugoniot, inverse-ising, fit, report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from massieu import arguments as flags
 from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
-from massieu.errors import InputError
+from massieu.errors import InputError, finite, one_of
 from massieu.systems import SYSTEMS, ClassicalSystem, QuantumDot
 
 if TYPE_CHECKING:
@@ -228,4 +228,43 @@ def _show_fit(folder: Path, found: Fit) -> int:
     for name, value in rows(found):
         print(f"-ln p, {name:40s} {value}")
     print(f"report: {write_report(folder, found)}")
+    return 0
+
+
+def hugoniot(arguments: list[str]) -> int:
+    """The shock Hugoniot of a table of E and P, or of a finished sweep."""
+    from massieu import shock
+    from massieu.observables.hugoniot import DEUTERON, PROTON, InitialState, read_table
+    from massieu.observables.hugoniot import hugoniot as solve
+
+    parser = Parser(prog="massieu hugoniot", description="E - E0 + (P + P0)(V - V0)/2 = 0 along isotherms")
+    parser.add_argument(
+        "table", help="T_K, rs, E_Ha_per_atom, E_err, P_GPa, P_err as .csv, or the directory of a sweep"
+    )
+    parser.add_argument("--set", help="rows of the table whose column `set` says so")
+    parser.add_argument("--density", type=checked("density", float), default=0.171, help="before the shock, g/cm3")
+    parser.add_argument(
+        "--energy", type=checked("energy", float), default=-0.583808, help="before the shock, Ha per atom"
+    )
+    parser.add_argument("--pressure", type=checked("pressure", float), default=0.0, help="before the shock, GPa")
+    parser.add_argument("--isotope", default="d", help="h or d (default: d)")
+    parser.add_argument(
+        "--out", metavar="FILE", help="figure (.png) beside published points, and the same name as .csv"
+    )
+    values = vars(parser.parse(arguments))
+    one_of("isotope", values["isotope"], ("h", "d"))
+    for name in ("density", "energy", "pressure"):
+        finite(name, values[name])
+    source = Path(values["table"])
+    isotherms = shock.isotherms_of_sweep(source) if source.is_dir() else read_table(source, values["set"])
+    start = InitialState(values["density"], values["energy"], values["pressure"])
+    points = solve(isotherms, start, {"h": PROTON, "d": DEUTERON}[values["isotope"]])
+    print(shock.table(points))
+    missed = sorted({i.temperature for i in isotherms} - {p.temperature for p in points})
+    if missed:
+        print(f"no shock state between the densities of the table at {', '.join(f'{t:g}' for t in missed)} K")
+    if values["out"] and points:
+        shock.write_csv(points, Path(values["out"]).with_suffix(".csv"))
+        shock.figure(points).savefig(values["out"], dpi=130)
+        print(f"figure: {values['out']}")
     return 0

@@ -50,7 +50,7 @@ def start(system: Hydrogen, rho: Atoms, groups: int, per_group: int, key: Array)
     x = x - jnp.floor(x)
     twists = len(system.twist_vectors)
     return AtomWalkers(
-        jnp.arange(groups) % twists, z, protons, x, jnp.asarray(0.1 * spacing), jnp.full(twists, jnp.nan)
+        jnp.arange(groups) % twists, z, protons, x, jnp.asarray(0.1 * spacing, float), jnp.full(twists, jnp.nan, float)
     )
 
 
@@ -86,6 +86,12 @@ def warped(before: Array, after: Array, x: Array) -> Array:
     return moved - jnp.floor(moved)
 
 
+def surroundings(rho: Atoms, walkers: AtomWalkers) -> Any:
+    """What the electrons of one S have in common, once for each S and repeated for its walkers (B, ..)."""
+    found = jax.vmap(rho.psi.around)(walkers.twist, walkers.protons)
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf, walkers.x.shape[1], axis=0), found)
+
+
 def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind: str, moves: int, hop: float = HOP):
     """Protons one step on (hop = 0: where the parameters now put them), electrons carried along, then `moves` moves.
 
@@ -98,24 +104,22 @@ def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind:
     protons = jax.vmap(rho.protons.from_base)(z)[0]
     carry = jax.vmap(jax.vmap(warped, (None, None, 0)))
     walkers = walkers._replace(z=z, protons=protons, x=carry(walkers.protons, protons, walkers.x))
-    twist, at, x = expanded(walkers)
+    at, x = surroundings(rho, walkers), expanded(walkers)[2]
     each = walker_bytes(system, rho) // (3 * system.n)
 
-    def one(twist: Array, protons: Array, x: Array) -> tuple[Array, Array]:
-        density = lambda x: rho.psi.log_density(twist, protons, x)  # noqa: E731
+    def one(at: Any, x: Array) -> tuple[Array, Array]:
+        density = lambda x: rho.psi.log_density(at, x)  # noqa: E731
         return jax.value_and_grad(density)(x) if kind == "mala" else (density(x), jnp.zeros_like(x))
 
-    def value_and_force(label: tuple[Array, Array], x: Array) -> tuple[Array, Array]:
-        return chunked(one, each, (*label, x))
+    def value_and_force(at: Any, x: Array) -> tuple[Array, Array]:
+        return chunked(one, each, (at, x))
 
     def a_move(state: Any, key: Array) -> tuple[Any, Array]:
         x, value, force = state
-        x, accepted, value, force = sampling.move(
-            kind, value_and_force, key, (twist, at), x, value, force, walkers.step
-        )
+        x, accepted, value, force = sampling.move(kind, value_and_force, key, at, x, value, force, walkers.step)
         return (x, value, force), jnp.mean(accepted)
 
-    first = (x, *value_and_force((twist, at), x))
+    first: Any = (x, *value_and_force(at, x))
     (x, *_), accepted = jax.lax.scan(a_move, first, jax.random.split(of_x, moves))
     acceptance = jnp.mean(accepted)
     step = sampling.adapted(kind, walkers.step, acceptance)
@@ -133,12 +137,12 @@ class Energies(NamedTuple):
 def energies(system: Hydrogen, rho: Atoms, walkers: AtomWalkers) -> Energies:
     """Local energies, chunk by chunk."""
 
-    def one(twist: Array, protons: Array, x: Array) -> Energies:
-        local = rho.psi.local(twist, protons, x)
+    def one(at: Any, x: Array) -> Energies:
+        local = rho.psi.local(at, x)
         squared = system.kinetic_scale * jnp.sum(jnp.abs(local.gradient) ** 2)
-        return Energies(system.kinetic_scale * local.kinetic, system.potential(protons, x), squared)
+        return Energies(system.kinetic_scale * local.kinetic, system.potential(at.protons, x), squared)
 
-    found = chunked(one, walker_bytes(system, rho), expanded(walkers))
+    found = chunked(one, walker_bytes(system, rho), (surroundings(rho, walkers), expanded(walkers)[2]))
     return jax.tree.map(lambda leaf: leaf.reshape(walkers.x.shape[:2]), found)
 
 

@@ -49,7 +49,11 @@ def evaluate_hydrogen(
         if i % max(1, count * len(walkers.z) // KEPT) == 0:
             kept.append(jax.tree.map(np.asarray, walkers))
     found, log_prob, acceptance, observed = jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *rows)
-    lag = _lag(lambda w, k: sweep(arrays, w, k, 0.0), walkers, rows[-1], jax.random.fold_in(key, 2**20))
+    lag = (
+        {}
+        if system.clamped
+        else _lag(lambda w, k: sweep(arrays, w, k, 0.0), walkers, rows[-1], jax.random.fold_in(key, 2**20))
+    )
     checks = _bijection(rho, walkers)
     return _results(
         system, found, log_prob, observed, beta, kept, lag | checks | {"acceptance": float(acceptance.mean())}
@@ -85,10 +89,11 @@ def _results(
         "pressure": of(pressure).as_dict(),
         "energy_spread_at_fixed_protons": float(np.sqrt(local.var(axis=(1, 2)).mean() if system.clamped else
                                                        local.var(axis=1, ddof=1).mean())),
-        "per_atom": {name: of(v, o).value / system.n for name, v, o in (
-            ("F", every, ions.F), ("E", local, ions.E))},
         **checks,
     }  # fmt: skip
+    S = of(-log_prob, ions.S) if not system.clamped else Estimate(0.0)
+    for name, total in (("F", of(every, ions.F)), ("E", of(local, ions.E)), ("S", S)):
+        observables[f"{name}_per_atom"] = Estimate(total.value / system.n, total.error / system.n).as_dict()
     if not system.clamped:
         observables["ideal_ions"] = ions._asdict()
         observables["autocorrelation_sweeps"] = statistics.autocorrelation_time(every.mean(axis=1))
@@ -96,7 +101,6 @@ def _results(
         columns = values.reshape(len(values), -1, values.shape[-1])
         estimates = tuple(statistics.blocking(columns[:, k]) for k in range(columns.shape[1]))
         observables[name] = shaped(estimates, values.shape[1:-1])
-    S = of(-log_prob, ions.S) if not system.clamped else Estimate(0.0)
     C = statistics.variance(log_prob.reshape(-1)) if not system.clamped else Estimate(0.0)
     walkers = jax.tree.map(lambda *leaves: np.concatenate([np.atleast_1d(v) for v in leaves]), *kept)
     return Evaluation(

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from massieu import figures, figures_dot, figures_quantum, figures_qubits
+from massieu import figures, figures_dot, figures_hydrogen, figures_quantum, figures_qubits
 from massieu.checkpoint import write_atomically
 from massieu.errors import InputError
 from massieu.principle import Estimate
 from massieu.run_directory import read_config, read_metrics, read_summary
 from massieu.statistics import z_score
-from massieu.systems import ClassicalSystem, ElectronGas, QuantumDot, QuantumSystem, QubitSystem, System
+from massieu.systems import ClassicalSystem, ElectronGas, Hydrogen, QuantumDot, QuantumSystem, QubitSystem, System
 from massieu.web_page import image, page, png, table
 
 FINITE_SIZE_KINDS = ("one_particle", "interaction")
@@ -34,13 +34,16 @@ def write_report(folder: Path) -> Path:
     samples, known = _read_results(folder)
     drawn = {"free_energy": figures.free_energy(rows, summary, known), "variance": figures.spread(rows, summary)}
     system = _system_of(folder)
-    if isinstance(system, QuantumSystem):
+    if isinstance(system, (QuantumSystem, Hydrogen)):
         drawn["energies"] = figures_quantum.energies(rows, summary, known.get("ideal", {}))
+    if isinstance(system, QuantumSystem):
         drawn["health"] = figures_quantum.health(rows)
     if isinstance(system, ElectronGas):
         drawn |= _of_electrons(system, summary, samples)
     elif isinstance(system, QuantumDot):
         drawn |= figures_dot.all_figures(system, summary["observables"], samples["x"])
+    elif isinstance(system, Hydrogen):
+        drawn |= figures_hydrogen.all_figures(system, summary["observables"], rows)
     elif isinstance(system, QubitSystem):
         drawn |= figures_qubits.all_figures(system, summary)
     elif isinstance(system, ClassicalSystem):
@@ -125,7 +128,15 @@ def quality(summary: dict[str, Any]) -> list[list[str]]:
         error = math.hypot(summary["F"]["error"], importance["F"]["error"])
         rows.append(["gap F - F(reweighted)", str(Estimate(gap, error))])
     observables = summary["observables"]
-    for name in ("fraction_not_bijective", "least_pivot", "energy_spread_within_states", "occupation_sets"):
+    for name in (
+        "fraction_not_bijective",
+        "least_pivot",
+        "energy_spread_within_states",
+        "occupation_sets",
+        "largest_error_of_log_prob",
+        "acceptance",
+        "autocorrelation_sweeps",
+    ):
         if name in observables:
             rows.append([name.replace("_", " "), f"{observables[name]:.4g}"])
     mcmc = observables.get("mcmc")

@@ -130,7 +130,10 @@ def save_results(folder: Path, run: Any) -> None:
     """summary.json, samples.npz and reference.json of a `Run`, each atomically; RunError if they cannot be written."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **run.result.samples)  # type: ignore[arg-type]
+    frames = run.system.frames(run.result.samples) if isinstance(run.system, Hydrogen) else ""
     try:
+        if frames:
+            checkpoint.write_atomically(folder / "samples.extxyz", frames.encode())
         checkpoint.write_atomically(folder / "samples.npz", buffer.getvalue())
         checkpoint.write_atomically(
             folder / "reference.json", json.dumps(reference_dict(run.system, run.reference)).encode()

@@ -30,6 +30,7 @@ from massieu.train_quantum import clipped
 MEMORY = 0.9  # of the running mean of F at each twist
 OF_PROTONS = 0.15  # learning rate of p, in units of beta F
 IMAGINARY_TIME = 0.1  # 1/Ry per step, of Psi
+ADAM = 1e-3  # learning rate
 TRUST = 0.05  # root mean square change of ln Psi in a step
 DAMPING, FLOOR = (
     0.1,
@@ -46,17 +47,7 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
     protons, static_protons = trainable(rho.protons)
     psi, static_psi = trainable(rho.psi)
     params = (protons, psi)
-    schedule = optimize.ramp_and_cosine(config.steps)
-    rate = config.learning_rate or 1.0
-    inverse = beta if math.isfinite(beta) else 1.0
-    optimisers = (
-        optimize.stochastic_reconfiguration(
-            rate * OF_PROTONS * inverse, schedule, config.method, trust=0.1, damping=0.1
-        ),
-        optimize.stochastic_reconfiguration(
-            rate * IMAGINARY_TIME, schedule, config.method, trust=TRUST, damping=DAMPING, floor=FLOOR
-        ),
-    )
+    optimisers = _optimisers(beta, config)
     groups, per_group = electron_chains.groups_of(system, config.batch, config.walkers)
     walkers = electron_chains.start(system, rho, groups, per_group, jax.random.key(config.seed + 1))
     opt_state = tuple(o.init(part) for o, part in zip(optimisers, params, strict=True))
@@ -96,6 +87,21 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
         return new, _metrics(system, found, log_prob, beta) | {"acceptance": acceptance, "grad_norm": jnp.sqrt(norm)}
 
     return Problem(step, start, (static_protons, static_psi), combined)
+
+
+def _optimisers(beta: float, config: Config) -> tuple[Any, Any]:
+    """For p, in units of beta F, and for Psi: natural gradients, or Adam for the latter."""
+    schedule = optimize.ramp_and_cosine(config.steps)
+    rate, inverse = config.learning_rate or 1.0, beta if math.isfinite(beta) else 1.0
+    of_protons = optimize.stochastic_reconfiguration(
+        rate * OF_PROTONS * inverse, schedule, config.method, trust=0.1, damping=0.1
+    )
+    if config.optimiser == "adam":
+        return of_protons, optimize.adam(rate * ADAM, schedule, config.clip)
+    of_psi = optimize.stochastic_reconfiguration(
+        rate * IMAGINARY_TIME, schedule, config.method, trust=TRUST, damping=DAMPING, floor=FLOOR
+    )
+    return of_protons, of_psi
 
 
 def _less_baseline(f: Array, walkers: AtomWalkers) -> tuple[Array, Array]:

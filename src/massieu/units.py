@@ -24,3 +24,4 @@ def fermi_temperature(rs: float, dim: int, majority: float = 1.0) -> float:
 
 KELVIN_PER_RYDBERG = 157887.51240  # Ry/k_B (CODATA 2018)
 GPA = 14710.507848  # Ry/a0^3 (CODATA 2018)
+ANGSTROM = 0.529177210903  # a0 (CODATA 2018)

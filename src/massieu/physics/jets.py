@@ -100,10 +100,8 @@ def times(x: Carried, y: Carried) -> Carried:
         return Jet(x.value * y.value, slope, x.value * y.laplacian + y.value * x.laplacian + cross)
     if isinstance(y, Jet):
         x, y = y, x
-    if not isinstance(x, Jet):
-        return x * y
     y = jnp.asarray(y)
-    return Jet(x.value * y, x.slope * y[..., None], x.laplacian * y)
+    return Jet(x.value * y, x.slope * y[..., None], x.laplacian * y) if isinstance(x, Jet) else x * y
 
 
 def rows_times_rows(x: Carried, y: Carried) -> Carried:

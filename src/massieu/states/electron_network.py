@@ -1,7 +1,8 @@
 """Features of electrons among protons in the periodic box: smooth, equivariant, cheap to carry with their derivatives.
 
     h_i^0 = MLP( sum_I e(r_i - S_I) * g(S_I) )                 what electron i sees of the protons: r_i alone
-    h_i^1 = MLP( h_i^0, sum_j p(r_i - r_j) * (W h_j^0) )       messages from the other electrons
+    m_i   = sum_j p(r_i - r_j) * (1 + W h_j^0)                 messages from the other electrons
+    h_i   = h_i^0, m_i, MLP( h_i^0, m_i )                      side by side: sums over pairs need no network to be used
 
 e and p are small networks of one separation, so that whatever lives on pairs has derivatives by three coordinates; only
 the sums over pairs depend on all electrons.  g(S_I) describes the surroundings of a proton.  All features of a
@@ -22,9 +23,9 @@ from jax import Array
 from massieu.physics import jets
 from massieu.physics.jets import Carried, Jet
 
-FEATURES = 11
+FEATURES = 12
 CORE = 0.5  # a0: within it features of the distance are flat
-RANGES = (1.0, 2.5)  # a0
+RANGES = (0.5, 1.0, 2.5)  # a0
 
 
 def periodic_distance(d: Array, length: float) -> Array:
@@ -66,7 +67,7 @@ def apply(layers: list[Layer], x: Carried) -> Carried:
 
 
 class ElectronNetwork(eqx.Module):
-    """Features (N, width) of N electrons, the first `up` of them with spin up."""
+    """Features (N, self.width) of N electrons, the first `up` of them with spin up."""
 
     up: int = eqx.field(static=True)
     length: float = eqx.field(static=True)
@@ -111,9 +112,14 @@ class ElectronNetwork(eqx.Module):
         apart = x[:, None] - x + jnp.eye(n)[:, :, None] * 0.25  # no electron is its own partner: masked below
         spin = np.where(np.arange(n) < self.up, 1.0, -1.0)
         pairs = _with_constant(features(apart), spin[:, None] * spin)
-        message = _messages(apply(self.from_electrons, pairs), jets.linear(own, self.partner), 1 - np.eye(n))
+        message = _messages(apply(self.from_electrons, pairs), jets.linear(own, self.partner, 1.0), 1 - np.eye(n))
         both = jets.joined([_spread(own, n), jets.times(message, 1 / math.sqrt(n))])
-        return apply(self.last, both)
+        return jets.joined([both, apply(self.last, both)])
+
+    @property
+    def width(self) -> int:
+        """Number of features of an electron."""
+        return self.last[0].weight.shape[0] + self.last[-1].bias.size
 
     def _surroundings(self, protons: Array) -> Array:
         """g(S_I) (count, pair_width), a constant for the electrons; 1 for a single proton."""

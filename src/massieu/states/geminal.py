@@ -1,11 +1,12 @@
 """The ground state of electrons among protons at S: a Jastrow factor times a determinant of pairs with backflow.
 
     Psi_S(R) = e^J sum_K det[ G(i, j) (1 + h_i w_K h_j) ],      i spin up, j spin down
-    G(i, j)  = sum_k f_k e^{i (k + theta).(z_i - z_j)} + sum_IJ chi_I(i) M_IJ chi_J(j),      z_i = r_i + b(h_i)
+    G(i, j)  = sum_kk' F_kk'(S) e^{i k.z_i - i k'.z_j + i theta.(z_i - z_j)} + sum_IJ chi_I(i) M_IJ chi_J(j)
 
-The sum over momenta is the Fermi sea where f is a step (a product of two Slater determinants), and a superconductor of
-pairs where it is not, which is what an open shell asks for; the sum over protons holds the valence bond and the ionic
-state of molecules.  h are the features of the ElectronNetwork, J has the cusps of all pairs and a part linear in h
+with z_i = r_i + b(h_i).  F is a function of a mean field (states.pairing): two Slater determinants where a gap parts
+the occupied orbitals from the rest, resonating pairs in an open shell.  The sum over protons, where it is wanted, holds
+the valence bond and the ionic state of molecules.  h are the features of the ElectronNetwork, J has the cusps of all
+pairs and a part linear in h
 (Foulkes et al., Rev. Mod. Phys. 73, 33 (2001), sec. IV; Xie et al., Phys. Rev. Lett. 131, 126501 (2023)).
 """
 
@@ -20,14 +21,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.geometry import half_space
 from massieu.linear_algebra import inverse_and_log_det
 from massieu.physics import jets
 from massieu.physics.jets import Carried, Jet
-from massieu.states.electron_network import ElectronNetwork, Layer, apply, layer, periodic_distance
+from massieu.states.electron_network import ElectronNetwork, periodic_distance
+from massieu.states.pairing import Pairing
 
 SLOPES = {"same": 0.25, "opposite": 0.5, "proton": -1.0}  # d ln Psi/dr at contact, 1/a0 (Kato)
 FLAT = 0.3  # a0: orbitals of atoms have no cusp of their own
-STEP = (4.0, 6.0)  # height and steepness of the first ln f at the Fermi energy
+
+
+class Surroundings(NamedTuple):
+    """What the electrons of one S have in common: twist (its place), protons (n, 3), the matrix between orbitals."""
+
+    twist: Array
+    protons: Array
+    weight: Array
 
 
 class LocalState(NamedTuple):
@@ -45,14 +55,13 @@ class Geminal(eqx.Module):
     length: float = eqx.field(static=True)
     vectors: np.ndarray  # (k, 3)
     twist: np.ndarray  # (Q, 3)
-    levels: np.ndarray  # (Q, k): |k + theta|^2 from the Fermi energy, in its units
     network: ElectronNetwork
-    filling: list[Layer]
+    plane_waves: Pairing
     backflow: Array  # (width, 3)
     pairing: Array  # (determinants, width, width)
     jastrow: Array  # (width,)
     log_decay: dict[str, Array]  # 1/a0, of the cusps
-    atoms: Array  # ln amplitude, ln decay (1/a0), bond, ln reach of bonds (a0)
+    atoms: Array | None  # ln amplitude, ln decay (1/a0), bond, ln reach of bonds (a0)
 
     def __init__(
         self,
@@ -67,22 +76,20 @@ class Geminal(eqx.Module):
         pair_width: int = 16,
         depth: int = 2,
         determinants: int = 1,
+        atomic: bool = False,
+        broken: bool = False,
         key: Array,
     ):
         self.up, self.down, self.length, self.vectors, self.twist = up, down, length, vectors, twist
-        of_network, of_filling, of_last, of_pairs = jax.random.split(key, 4)
+        of_network, of_pairs = jax.random.split(key)
         self.network = ElectronNetwork(up, length, width, pair_width, depth, of_network)
-        energy = np.sum((vectors + twist[:, None]) ** 2, axis=-1)
-        ranked = np.sort(energy, axis=1)
-        fermi = 0.5 * (ranked[:, up - 1] + ranked[:, min(up, len(vectors) - 1)])
-        self.levels = (energy - fermi[:, None]) / (3 * up / (4 * math.pi)) ** (2 / 3)
-        self.filling = [layer(of_filling, 1, 8), layer(of_last, 8, 1, 0.01)]
-        self.backflow, self.jastrow = jnp.zeros((width, 3)), jnp.zeros(width)
-        self.pairing = 0.01 * (determinants > 1) * jax.random.normal(of_pairs, (determinants, width, width))
+        self.plane_waves = Pairing(vectors, twist, up + down, length, rs, broken)
+        features = self.network.width
+        self.backflow, self.jastrow = jnp.zeros((features, 3)), jnp.zeros(features)
+        self.pairing = 0.01 * (determinants > 1) * jax.random.normal(of_pairs, (determinants, features, features))
         decay = {"same": rs**-0.5, "opposite": rs**-0.5, "proton": 0.3 + 0.7 / rs}
-        self.log_decay = {name: jnp.log(jnp.asarray(value)) for name, value in decay.items()}
-        amplitude = 2.0 * math.log(rs / 1.5)  # molecules at low density, plane waves at high
-        self.atoms = jnp.array([amplitude, 0.0, 0.5, math.log(2.0)])
+        self.log_decay = {name: jnp.log(jnp.asarray(value, float)) for name, value in decay.items()}
+        self.atoms = jnp.array([2 * math.log(rs / 1.5), 0.0, 0.5, math.log(2.0)]) if atomic else None
 
     @property
     def is_real(self) -> bool:
@@ -91,9 +98,13 @@ class Geminal(eqx.Module):
 
     # ---- value and derivatives
 
-    def log_psi(self, twist: Array, protons: Array, x: Array) -> tuple[Array, Array]:
-        """ln|Psi| and its phase (0 or pi where Psi is real); protons (n, 3) and x (N, 3) in units of the box."""
-        exponent, matrices = self._parts(twist, protons, x, x, self.network.values(protons, x))
+    def around(self, twist: Array, protons: Array) -> Surroundings:
+        """What does not depend on the electrons; protons (n, 3) in units of the box."""
+        return Surroundings(twist, protons, self._weights(twist, protons))
+
+    def log_psi(self, at: Surroundings, x: Array) -> tuple[Array, Array]:
+        """ln|Psi| and its phase (0 or pi where Psi is real) of electrons at x (N, 3), in units of the box."""
+        exponent, matrices = self._parts(at, x, x, self.network.values(at.protons, x))
         phases, sizes = zip(*(inverse_and_log_det(m)[1:] for m in matrices))
         sizes = jnp.stack(sizes)
         top = jnp.max(sizes)
@@ -102,15 +113,15 @@ class Geminal(eqx.Module):
         angle = jnp.angle(total) if jnp.iscomplexobj(total) else jnp.where(total < 0, jnp.pi, 0.0)
         return top + jnp.log(modulus) + exponent.real, angle + jnp.imag(exponent)
 
-    def log_density(self, twist: Array, protons: Array, x: Array) -> Array:
+    def log_density(self, at: Surroundings, x: Array) -> Array:
         """ln|Psi|^2."""
-        return 2 * self.log_psi(twist, protons, x)[0]
+        return 2 * self.log_psi(at, x)[0]
 
-    def local(self, twist: Array, protons: Array, x: Array) -> LocalState:
+    def local(self, at: Surroundings, x: Array) -> LocalState:
         """Gradient of ln Psi and local kinetic energy -lap Psi/Psi by forward propagation."""
         n = len(x)
         by_all = Jet(x, jnp.eye(3 * n).reshape(n, 3, 3 * n), jnp.zeros_like(x))
-        exponent, matrices = self._parts(twist, protons, x, by_all, self.network.carried(protons, x))
+        exponent, matrices = self._parts(at, x, by_all, self.network.carried(at.protons, x))
         found = [_log_det(m) for m in matrices]
         sizes = jnp.stack([size for _, size, _, _ in found])
         weight = jnp.stack([phase for phase, *_ in found]) * jnp.exp(sizes - jnp.max(sizes))
@@ -127,7 +138,8 @@ class Geminal(eqx.Module):
         params, static = eqx.partition(self, lambda leaf: isinstance(leaf, jax.Array))
 
         def both(params: Geminal) -> tuple[Array, Array]:
-            return eqx.combine(params, static).log_psi(twist, protons, x)
+            psi = eqx.combine(params, static)
+            return psi.log_psi(psi.around(twist, protons), x)
 
         if self.is_real:
             return jax.grad(lambda p: both(p)[0])(params), None
@@ -137,8 +149,9 @@ class Geminal(eqx.Module):
 
     # ---- its parts, of arrays or of jets
 
-    def _parts(self, twist: Array, protons: Array, x: Array, position: Carried, h: Carried) -> tuple[Carried, list]:
+    def _parts(self, at: Surroundings, x: Array, position: Carried, h: Carried) -> tuple[Carried, list]:
         """The exponent (J and the Bloch phase) and the matrices of pairs."""
+        twist, protons, weight = at
         carried = isinstance(position, Jet)
         exponent = jets.plus(self._cusps(protons, x, carried), jets.summed(jets.linear(h, self.jastrow[:, None])))
         z = jets.plus(position, jets.linear(h, self.backflow))
@@ -146,10 +159,8 @@ class Geminal(eqx.Module):
             theta = 2 * math.pi * jnp.asarray(self.twist)[twist]
             signs = np.where(np.arange(len(x)) < self.up, 1.0, -1.0)[:, None]
             exponent = jets.plus(exponent, jets.times(jets.summed(jets.times(z, signs * theta)), jnp.asarray(1j)))
-        waves = jets.linear(z, jnp.asarray(2 * math.pi * self.vectors.T))
-        waves = jets.cos_sin(waves) if self.is_real else jets.phase(waves)
-        orbitals = jets.joined([waves, self._atomic(protons, x, carried)])
-        weight = self._weights(twist, protons)
+        waves = self._waves(z)
+        orbitals = waves if self.atoms is None else jets.joined([waves, self._atomic(protons, x, carried)])
         up, down = slice(0, self.up), slice(self.up, None)
         left = jets.linear(jets.rows(orbitals, up), weight)
         if self.down == 0:  # one electron: any partner
@@ -162,24 +173,34 @@ class Geminal(eqx.Module):
             matrices.append(jets.times(pairs, jets.plus(turned, 1.0)))
         return exponent, matrices
 
+    def _waves(self, z: Carried) -> Carried:
+        """Plane waves (N, k) at z, without the twist; where all is real 1, sqrt2 cos and sqrt2 sin."""
+        if not self.is_real:
+            return jets.phase(jets.linear(z, jnp.asarray(2 * math.pi * self.vectors.T)))
+        half = half_space(self.vectors[np.any(self.vectors != 0, axis=1)]) if len(self.vectors) > 1 else self.vectors
+        pairs = jets.times(jets.cos_sin(jets.linear(z, jnp.asarray(2 * math.pi * half.T))), jnp.asarray(math.sqrt(2)))
+        if len(self.vectors) == 1:
+            return jets.times(jets.linear(pairs, jnp.asarray([[1.0], [0.0]])), jnp.asarray(math.sqrt(0.5)))
+        one = jets.linear(z, jnp.zeros((3, 1)), 1.0)
+        return jets.joined([one, pairs])
+
     def _weights(self, twist: Array, protons: Array) -> Array:
-        """The matrix between the orbitals of both spins: f_k of plane waves, M_IJ of atoms."""
-        level = jnp.asarray(self.levels)[twist][:, None]
-        height, steepness = STEP
-        log_f = apply(self.filling[:1], level) @ self.filling[1].weight
-        f = jnp.exp(log_f[:, 0] - height * jax.nn.sigmoid(steepness * level[:, 0]))
-        f = jnp.concatenate([f, f]) if self.is_real else f
+        """The matrix between the orbitals of both spins: F of plane waves, M_IJ of atoms."""
+        f = self.plane_waves.matrix(twist, protons)
+        if self.atoms is None:
+            return f
         amplitude, _, bond, reach = self.atoms
         count = len(protons)
         apart = protons[:, None] - protons + 0.25 * jnp.eye(count)[:, :, None]
         distance = jax.vmap(jax.vmap(lambda d: periodic_distance(d, self.length)))(apart)
         bonds = bond * jnp.exp(-distance / jnp.exp(reach)) * (1 - np.eye(count))
         m = jnp.exp(amplitude) * (jnp.eye(count) + bonds)
-        total = jnp.zeros((len(f) + count, len(f) + count))
-        return total.at[: len(f), : len(f)].set(jnp.diag(f)).at[len(f) :, len(f) :].set(m)
+        total = jnp.zeros((len(f) + count, len(f) + count), f.dtype)
+        return total.at[: len(f), : len(f)].set(f).at[len(f) :, len(f) :].set(m)
 
     def _atomic(self, protons: Array, x: Array, carried: bool) -> Carried:
         """Orbitals (N, n) of the atoms, exp(-zeta r) without its cusp."""
+        assert self.atoms is not None
         decay = jnp.exp(self.atoms[1])
 
         def one(d: Array) -> Array:

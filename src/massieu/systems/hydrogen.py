@@ -6,6 +6,7 @@ and a0; T in K.  The protons are indistinguishable classical particles: 1/N! and
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,13 +23,14 @@ from massieu.physics.ewald import Ewald
 from massieu.physics.twists import twist_vectors
 from massieu.states.geminal import Geminal
 from massieu.systems.base import AbstractSystem, Reference, derived, parameter
-from massieu.units import GPA, KELVIN_PER_RYDBERG, box_length
+from massieu.units import ANGSTROM, GPA, KELVIN_PER_RYDBERG, box_length
 
 MASSES = {"h": 1836.15267343, "d": 3670.48296788, "t": 5496.92153573}  # of the nuclei in electron masses (CODATA 2018)
 MOST_PARTICLES = 128
 BINS = 60
 MOLECULE = 1.8  # a0: mutual nearest neighbours closer than this are counted as a molecule
 SCREENING = 1.2  # 1/a0, of the pair potential on which the protons' density is tuned before the electrons come in
+METALLIC = 1.6  # rs up to which the pairing function has plane waves alone
 WIDTH, PAIR_WIDTH = 16, 16
 
 
@@ -184,6 +186,8 @@ class Hydrogen(AbstractSystem):
             pair_width=config.width or PAIR_WIDTH,
             depth=config.depth or 2,
             determinants=config.determinants,
+            broken=self.clamped,
+            atomic=self.n == 1 or self.density_parameter > METALLIC,
             key=of_psi,
         )
         return Atoms(FixedProtons(self.sites()) if self.clamped else ProtonFlow(self.n), psi)
@@ -196,6 +200,22 @@ class Hydrogen(AbstractSystem):
 
     def training_defaults(self) -> dict[str, Any]:
         return {"steps": 1000, "batch": 256, "samples": 40_000, "sampler": "mala", "moves": 10, "method": "minsr"}
+
+    def frames(self, samples: dict[str, np.ndarray]) -> str:
+        """The protons of samples as extended XYZ (Angstrom), for ase and its relatives; empty without ase."""
+        try:
+            import ase
+            from ase.io.extxyz import write_extxyz
+        except ImportError:
+            return ""
+        side = self.length * ANGSTROM
+        atoms = [
+            ase.Atoms(f"H{self.n}", scaled_positions=protons, cell=[side] * 3, pbc=True)
+            for protons in samples["protons"]
+        ]
+        text = io.StringIO()
+        write_extxyz(text, atoms)
+        return text.getvalue()
 
     # ---- what is known and measured
 
