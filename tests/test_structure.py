@@ -24,7 +24,7 @@ LAYERS = [
     {"train_hydrogen"},
     {"evaluation_quantum", "evaluation_qubits", "evaluation_family", "evaluation_hydrogen"},
     {"choices"},
-    {"checkpoint", "progress", "fit_data"},
+    {"checkpoint", "progress", "fit_data", "stopping"},
     {"run_directory"},
     {"run"},
     {"learning", "web_page"},

@@ -37,13 +37,13 @@ from massieu.run_directory import (
     where_to_resume,
     write_metrics,
 )
+from massieu.stopping import collapsed, converged
 from massieu.systems import ClassicalSystem, QubitSystem, System
 from massieu.systems.base import Reference
 from massieu.train import Problem, TrainState
 from massieu.version import __version__
 
 SCHEMA = 1
-PATIENCE = 10  # steps in a row below the target error
 
 
 @dataclasses.dataclass
@@ -226,7 +226,7 @@ def _train(training, state, rows, meta, system, beta, config, folder, progress) 
     began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
     pending: list[Row] = []
     try:
-        while int(state.step) < config.steps and not _converged(rows, beta, config):
+        while int(state.step) < config.steps and not converged(rows, beta, config):
             new, metrics = training.step(training.between_steps(state))
             row = {
                 "step": int(state.step),
@@ -237,6 +237,8 @@ def _train(training, state, rows, meta, system, beta, config, folder, progress) 
                 raise _diverged(row, folder)
             state = new
             rows.append(row)
+            if collapsed(rows):
+                raise _diverged(row, folder)
             pending.append(row)
             progress.step(int(state.step), config.steps, row)
             if folder is not None and (
@@ -266,16 +268,9 @@ def _save(folder, state, rows, pending, meta, system, beta, config) -> None:
         checkpoint.save(folder / "checkpoints", state, content, name="best.npz")
 
 
-def _converged(rows: list[Row], beta: float, config: Config) -> bool:
-    """Second-order estimate of the gap, beta Var(F_loc) / 2, below the target for some steps in a row."""
-    if config.target_error == 0 or len(rows) < PATIENCE:
-        return False
-    last = rows[-PATIENCE:]
-    return all(r["beta"] == beta and 0.5 * beta * r["F_var"] < config.target_error * abs(r["F"]) for r in last)
-
-
 def _diverged(row: Row, folder: Path | None) -> RunError:
-    text = f"diverged at step {row['step']} (F = {row['F']}, Var(F_loc) = {row['F_var']}); try a smaller learning_rate"
+    state = f"F = {row['F']}, Var(F_loc) = {row['F_var']}, acceptance {row.get('acceptance', 1.0):.2g}"
+    text = f"diverged at step {row['step']} ({state}); try a smaller learning_rate"
     if folder is not None:
         failed = {"schema": SCHEMA, "status": "diverged", "steps": int(row["step"]), "F": None, "E": None, "S": None}
         checkpoint.write_atomically(folder / "summary.json", json.dumps(failed, indent=2).encode())

@@ -25,7 +25,7 @@ from massieu.errors import InputError, RunError, require
 from massieu.progress import Progress
 from massieu.run import minimize, resume
 from massieu.run_directory import make_system, read_config, read_summary
-from massieu.systems import QuantumSystem, System
+from massieu.systems import Hydrogen, QuantumSystem, System
 
 QUANTITIES = ("F", "E", "S", "C")
 EFFECTIVE_MASS = "effective_mass_ratio"
@@ -60,7 +60,7 @@ def plan(kind: type[System], parameters: dict[str, Any], options: dict[str, Any]
     """The grid over all parameters (by public name) whose value is a tuple; InputError if any point cannot be run."""
     grid = {name: value for name, value in parameters.items() if isinstance(value, tuple)}
     if not grid:
-        example = "--rs 1,5" if issubclass(kind, QuantumSystem) else "--beta 0.5,1"
+        example = "--rs 1,5" if issubclass(kind, (QuantumSystem, Hydrogen)) else "--beta 0.5,1"
         raise InputError(f"{kind.name}: must be given a parameter with commas to sweep over, such as {example}")
     fixed = {name: value for name, value in parameters.items() if name not in grid}
     for name, values in grid.items():
@@ -147,7 +147,8 @@ def _one(plan: Plan, point: Point, out: Path, label: str, progress: Progress, fa
 def _annealing(plan: Plan, point: Point, other: Point | None) -> dict[str, Any]:
     """A classical density that is trained already is annealed from its own beta, not from a high temperature."""
     mine, theirs = getattr(point.system, "beta", None), getattr(other.system, "beta", None) if other else None
-    if isinstance(point.system, QuantumSystem) or theirs is None or mine is None or "beta_start" in plan.options:
+    given = isinstance(point.system, (QuantumSystem, Hydrogen)) or "beta_start" in plan.options
+    if given or theirs is None or mine is None:
         return {}
     return {"beta_start": float(theirs)}
 

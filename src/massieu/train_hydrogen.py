@@ -4,7 +4,7 @@
     Psi_S     2 Re E_S[ cov( E_loc^*, d ln Psi_S ) ]            over the electrons at the same S
 
 Psi_S is not normalised, and its norm depends on S: only the covariance at one S is free of it, so that every proton
-configuration has several electron walkers.  Both natural gradients are ridge regressions (optimize.py).
+configuration has several electron walkers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from massieu.train_quantum import clipped
 MEMORY = 0.9  # of the running mean of F at each twist
 OF_PROTONS = 0.15  # learning rate of p, in units of beta F
 IMAGINARY_TIME = 0.1  # 1/Ry per step, of Psi
-ADAM = 1e-3  # learning rate
+FEW = 2  # atoms whose Psi the natural gradient optimises
+ADAM, WARM_UP = 1e-3, 50  # learning rate, and the steps over which it rises to it
 TRUST = 0.05  # root mean square change of ln Psi in a step
 DAMPING, FLOOR = (
     0.1,
@@ -47,7 +48,7 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
     protons, static_protons = trainable(rho.protons)
     psi, static_psi = trainable(rho.psi)
     params = (protons, psi)
-    optimisers = _optimisers(beta, config)
+    optimisers = _optimisers(system.n, beta, config)
     groups, per_group = electron_chains.groups_of(system, config.batch, config.walkers)
     walkers = electron_chains.start(system, rho, groups, per_group, jax.random.key(config.seed + 1))
     opt_state = tuple(o.init(part) for o, part in zip(optimisers, params, strict=True))
@@ -89,14 +90,18 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
     return Problem(step, start, (static_protons, static_psi), combined)
 
 
-def _optimisers(beta: float, config: Config) -> tuple[Any, Any]:
-    """For p, in units of beta F, and for Psi: natural gradients, or Adam for the latter."""
-    schedule = optimize.ramp_and_cosine(config.steps)
+def _optimisers(n: int, beta: float, config: Config) -> tuple[Any, Any]:
+    """For p a natural gradient in units of beta F; for Psi a natural gradient of few atoms, Adam of more.
+
+    Psi has many times more parameters than a batch has walkers, and what a regression of one batch finds is mostly
+    noise: Adam, which averages over batches, was measured to be several times faster.
+    """
+    schedule = optimize.ramp_and_cosine(config.steps, WARM_UP)
     rate, inverse = config.learning_rate or 1.0, beta if math.isfinite(beta) else 1.0
     of_protons = optimize.stochastic_reconfiguration(
         rate * OF_PROTONS * inverse, schedule, config.method, trust=0.1, damping=0.1
     )
-    if config.optimiser == "adam":
+    if config.optimiser == "adam" or (config.optimiser == "auto" and n > FEW):
         return of_protons, optimize.adam(rate * ADAM, schedule, config.clip)
     of_psi = optimize.stochastic_reconfiguration(
         rate * IMAGINARY_TIME, schedule, config.method, trust=TRUST, damping=DAMPING, floor=FLOOR

@@ -5,8 +5,8 @@
 
 in units of (2 pi/L)^2.  For large tau the determinant of pairs is the Slater determinants of the lowest orbitals of
 both spins.  Where a shell is not full, all its orbitals share the pairs, unless the symmetry of the cube is broken: of
-fixed protons on a lattice the symmetric singlet is the highest state of the shell, not the lowest.  A smooth function of
-S and of the parameters: no eigenvalue problem has to be differentiated.
+fixed protons on a lattice the symmetric singlet is the highest state of the shell, not the lowest.  A smooth function
+of S and of the parameters: no eigenvalue problem has to be differentiated.
 """
 
 from __future__ import annotations

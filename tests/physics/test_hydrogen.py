@@ -1,0 +1,158 @@
+"""Dense hydrogen: ideal limits, Coulomb energy, the atom, chains that follow, commands."""
+
+import json
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import massieu as ms
+from massieu import electron_chains
+from massieu.choices import configure, make_density, start_problem
+from massieu.cli import main
+from massieu.errors import InputError
+from massieu.systems import Hydrogen
+from massieu.systems.hydrogen import MASSES
+from massieu.units import GPA, KELVIN_PER_RYDBERG
+
+
+@pytest.fixture(scope="module", autouse=True)
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def test_identity_flow_has_the_entropy_of_the_ideal_gas():
+    """S/N = ln(4 pi N/3) - ln N!/N + 3/2 (1 + ln(m T rs^2/4 pi)); the N! is there."""
+    system = Hydrogen(n=14, rs=1.25, temperature=6000.0)
+    kT = 6000 / KELVIN_PER_RYDBERG
+    expected = math.log(4 * math.pi * 14 / 3) - math.lgamma(15) / 14
+    expected += 1.5 * (1 + math.log(MASSES["h"] * kT * 1.25**2 / (4 * math.pi)))
+    assert pytest.approx(expected, rel=1e-12) == system.ideal_ions().S / 14
+    problem = start_problem(system, make_density(system, c := configure(system, tune=False, batch=16)), system.beta, c)
+    log_prob = electron_chains.log_probs(problem.density(problem.start), problem.start.walkers.z)
+    np.testing.assert_allclose(log_prob, 0.0, atol=1e-12)  # so that S of the run is the ideal one
+
+
+def test_sackur_tetrode_limit():
+    n = 128
+    system = Hydrogen(n=n, rs=2.0, temperature=1e5, isotope="d")
+    kT, volume = 1e5 / KELVIN_PER_RYDBERG, 4 * math.pi / 3 * 8.0
+    wavelength = math.sqrt(4 * math.pi / (MASSES["d"] * kT))
+    tetrode = math.log(volume / wavelength**3) + 2.5
+    assert system.ideal_ions().S / n == pytest.approx(tetrode - 0.5 * math.log(2 * math.pi * n) / n, abs=1e-5)
+    assert pytest.approx(system.ideal_ions().E - kT * system.ideal_ions().S, rel=1e-12) == system.ideal_ions().F
+
+
+def test_ideal_pressure_is_the_slope_of_f():
+    system = Hydrogen(n=14, rs=1.25)
+    free = lambda length: Hydrogen(n=14, box=length).ideal_ions().F  # noqa: E731
+    h = 1e-4
+    slope = -(free(system.length + h) - free(system.length - h)) / (2 * h) / (3 * system.length**2)
+    assert system.pressure(0.0, 0.0) == pytest.approx(GPA * slope, rel=1e-6)
+
+
+def test_caesium_chloride():
+    """A proton and an electron half a diagonal apart: Madelung constant 1.762674773 (nearest neighbours)."""
+    system = Hydrogen(n=1, box=4.0, clamped=True)
+    energy = system.potential(jnp.zeros((1, 3)), jnp.full((1, 3), 0.5))
+    assert energy == pytest.approx(-2 * 1.762674773 / (4.0 * math.sqrt(3) / 2), rel=1e-8)
+
+
+def test_one_atom_in_a_large_box():
+    """-1 Ry, and the polarisation of its images: -4 pi/3 <r^2>/L^3 = -0.0016 Ry in a box of 20 a0."""
+    run = ms.minimize(Hydrogen(n=1, box=20.0, clamped=True), steps=200, batch=256, samples=10_000)
+    assert abs(run.E.value + 1.0016) < 4 * run.E.error + 2e-3
+    assert run.E.value > -1.0016 - 4 * run.E.error
+    assert run.result.F_var < 0.05
+    kinetic = (run.result.observables[k] for k in ("kinetic_energy", "kinetic_energy_from_gradient"))
+    a, b = (ms.Estimate(k["value"], k["error"]) for k in kinetic)
+    assert abs(a.value - b.value) < 5 * math.hypot(a.error, b.error)
+
+
+def test_electrons_follow_protons():
+    """Warped electrons stay with their protons, and a shift of all protons shifts all electrons."""
+    before = jnp.array([[0.1, 0.1, 0.1], [0.6, 0.6, 0.6]])
+    x = before + 0.01
+    moved = electron_chains.warped(before, before.at[0, 0].add(0.05), x)
+    np.testing.assert_allclose(moved[0] - x[0], [0.05, 0, 0], atol=5e-3)
+    np.testing.assert_allclose(moved[1], x[1], atol=5e-3)
+    np.testing.assert_allclose(electron_chains.warped(before, before + 0.2, x), x + 0.2, atol=1e-12)
+
+
+def test_chains_of_protons_keep_their_density():
+    """Base points after many hops are uniform: mean position and S(k) of the identity flow."""
+    system = Hydrogen(n=2, rs=2.0)
+    config = configure(system, batch=2048, tune=False, width=4)
+    problem = start_problem(system, make_density(system, config), system.beta, config)
+    rho, walkers = problem.density(problem.start), problem.start.walkers
+    walkers = walkers._replace(x=walkers.x[:, :1])
+    step = jax.jit(lambda w, k: electron_chains.follow(system, rho, w, k, "metropolis", 1)[0])
+    for i in range(10):
+        walkers = step(walkers, jax.random.key(i))
+    wave = np.asarray(jnp.exp(2j * jnp.pi * walkers.protons[..., 0]).sum(axis=1))
+    assert abs(np.mean(np.abs(wave) ** 2) / 2 - 1) < 4 / math.sqrt(len(wave))
+    np.testing.assert_allclose(walkers.protons, walkers.z, atol=1e-12)
+
+
+def test_lattices_and_molecules():
+    sites = Hydrogen(n=16, rs=1.31, clamped=True).sites()
+    d = sites[:, None] - sites
+    distance = np.sqrt(np.sum((d - np.round(d)) ** 2, axis=-1)) + np.eye(16)
+    np.testing.assert_allclose(distance.min(axis=1), math.sqrt(3) / 4)
+    assert np.all(np.sum(np.isclose(distance, math.sqrt(3) / 4), axis=1) == 8)
+    pair = Hydrogen(n=2, box=20.0, clamped=True, bond=1.4)
+    assert np.linalg.norm(pair.sites()[0] - pair.sites()[1]) * 20 == pytest.approx(1.4)
+    assert pair.molecular_fraction(jnp.asarray(pair.sites())) == 1
+    assert Hydrogen(n=16, rs=1.31).molecular_fraction(jnp.asarray(sites)) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("bad", [
+    {"n": 3}, {"n": 0}, {"n": 14, "clamped": True}, {"rs": -1.0}, {"rs": math.nan}, {"temperature": -5.0},
+    {"temperature": 0.0}, {"temperature": math.inf}, {"isotope": "he"}, {"electrons": "cold"}, {"bond": 1.4},
+    {"box": 0.0}, {"twist": "0.7"}, {"twist": "average", "twists": "grid:0"},
+    {"electrons": "thermal", "clamped": True, "n": 2, "temperature": 0.0},
+])  # fmt: skip
+def test_bad_input_names_the_field(bad):
+    with pytest.raises(InputError) as error:
+        Hydrogen(**bad)
+    assert "must be" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_command_resumes_bit_for_bit(tmp_path, capsys):
+    """Six steps at once, and three with three more after an interruption; report, extended XYZ, table."""
+    common = ["--n", "2", "--rs", "1.6", "--batch", "32", "--samples", "600", "--checkpoint-every", "3", "--width", "6"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(["run", "hydrogen", *common, "--steps", "6", "--out", str(whole)]) == 0
+    text = capsys.readouterr().out
+    assert "pressure" in text and "lag of electrons" in text
+    assert (whole / "report.html").exists() and (whole / "figures" / "pair_correlations.png").exists()
+    assert "Lattice=" in (whole / "samples.extxyz").read_text()
+    parts.mkdir()
+    (parts / "checkpoints").mkdir()
+    (parts / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
+    (parts / "checkpoints" / "step-00000003.npz").write_bytes(
+        (next((whole / "checkpoints").glob("*3.npz"))).read_bytes()
+    )
+    rows = (whole / "metrics.csv").read_text().splitlines()
+    (parts / "metrics.csv").write_text("\n".join(rows[:4]) + "\n")
+    assert main(["resume", str(parts)]) == 0
+    ours, theirs = ([r.split(",")[:-1] for r in (d / "metrics.csv").read_text().splitlines()] for d in (parts, whole))
+    assert ours == theirs
+    summary = json.loads((whole / "summary.json").read_text())
+    assert summary["observables"]["fraction_not_bijective"] == 0
+
+
+def test_state_is_compiled_once():
+    system = Hydrogen(n=2, rs=1.6)
+    config = configure(system, batch=16, tune=False, width=4)
+    problem = start_problem(system, make_density(system, config), system.beta, config)
+    state = problem.start
+    for _ in range(3):
+        state, metrics = problem.step(state)
+    assert problem.step._cache_size() == 1
+    assert np.isfinite(metrics["F"])
+    assert eqx.tree_equal(state.walkers.twist, problem.start.walkers.twist)
