@@ -71,7 +71,7 @@ class ProtonFlow(ContinuousFlow):
     sides: float
     force: Array  # (harmonics, Gaussians, 1 + neighbours)
 
-    def __init__(self, n: int, *, steps: int = 5, harmonics: int = 3):
+    def __init__(self, n: int, *, steps: int = 10, harmonics: int = 3):
         self.base, self.shape, self.cond_shape, self.steps = UniformBox(n), (n, 3), None, steps
         self.sides = (4 * math.pi * n / 3) ** (1 / 3)
         self.force = jnp.zeros((harmonics, len(WIDTHS), 1 + len(NEIGHBOURS)))
