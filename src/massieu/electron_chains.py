@@ -17,6 +17,7 @@ from jax import Array
 
 from massieu import sampling
 from massieu.geometry import minimum_image
+from massieu.states.thermal import Occupied
 from massieu.systems.hydrogen import Atoms, Hydrogen
 
 HOP = 0.1  # step of a base point, in units of the spacing of protons
@@ -27,7 +28,8 @@ CACHE, DEVICE = 2**22, 2**31  # bytes of one chunk of walkers: what a core's cac
 class AtomWalkers(NamedTuple):
     """G proton configurations with W electron configurations each, in units of the box.
 
-    twist (G,); z and protons (G, n, 3); x (G, W, N, 3); step of the chains of x; baseline (Q,) of F at each twist.
+    twist (G,); z and protons (G, n, 3); x (G, W, N, 3); step of the chains of x; baseline (Q,) of F at each twist;
+    label (G, W, N): occupied levels of thermal electrons (empty for the ground state).
     """
 
     twist: Array
@@ -36,11 +38,12 @@ class AtomWalkers(NamedTuple):
     x: Array
     step: Array
     baseline: Array
+    label: Array
 
 
 def start(system: Hydrogen, rho: Atoms, groups: int, per_group: int, key: Array) -> AtomWalkers:
     """Electrons near protons, one each, as many of both spins near as far."""
-    of_z, of_x = jax.random.split(key)
+    of_z, of_x, of_label = jax.random.split(key, 3)
     z = jax.random.uniform(of_z, (groups, system.n, 3))
     protons = jax.vmap(rho.protons.from_base)(z)[0]
     spacing = system.n ** (-1 / 3)
@@ -49,9 +52,14 @@ def start(system: Hydrogen, rho: Atoms, groups: int, per_group: int, key: Array)
     x = protons[:, None] + noise
     x = x - jnp.floor(x)
     twists = len(system.twist_vectors)
-    return AtomWalkers(
-        jnp.arange(groups) % twists, z, protons, x, jnp.asarray(0.1 * spacing, float), jnp.full(twists, jnp.nan, float)
-    )
+    twist = jnp.arange(groups) % twists
+    label = jnp.zeros((groups, per_group, 0), int)
+    if rho.occupation is not None:
+        at = jax.lax.map(lambda a: rho.psi.around(*a), (twist, protons))
+        keys = jax.random.split(of_label, (groups, per_group))
+        label = jax.vmap(jax.vmap(rho.occupation.sample, (0, None)))(keys, at)
+    step, baseline = jnp.asarray(0.1 * spacing, float), jnp.full(twists, jnp.nan, float)
+    return AtomWalkers(twist, z, protons, x, step, baseline, label)
 
 
 def chunked(f: Callable, each: int, rows: Any) -> Any:
@@ -63,6 +71,8 @@ def chunked(f: Callable, each: int, rows: Any) -> Any:
 
 def walker_bytes(system: Hydrogen, rho: Atoms) -> int:
     """Memory of one local energy: pair features and orbitals with their 3N derivatives."""
+    if rho.occupation is not None:
+        return rho.psi.walker_bytes
     n, width = system.n, rho.psi.network.own[-1].bias.size
     return 8 * 3 * n * (4 * n * len(rho.psi.vectors) + 2 * n * n + 6 * n * width)
 
@@ -88,8 +98,11 @@ def warped(before: Array, after: Array, x: Array) -> Array:
 
 def surroundings(rho: Atoms, walkers: AtomWalkers) -> Any:
     """What the electrons of one S have in common, once for each S and repeated for its walkers (B, ..)."""
-    found = jax.vmap(rho.psi.around)(walkers.twist, walkers.protons)
-    return jax.tree.map(lambda leaf: jnp.repeat(leaf, walkers.x.shape[1], axis=0), found)
+    found = jax.lax.map(lambda at: rho.psi.around(*at), (walkers.twist, walkers.protons))
+    found = jax.tree.map(lambda leaf: jnp.repeat(leaf, walkers.x.shape[1], axis=0), found)
+    if rho.occupation is None:
+        return found
+    return Occupied(found, walkers.label.reshape(-1, walkers.label.shape[-1]))
 
 
 def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind: str, moves: int, hop: float = HOP):
@@ -115,15 +128,30 @@ def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind:
         return chunked(one, each, (at, x))
 
     def a_move(state: Any, key: Array) -> tuple[Any, Array]:
-        x, value, force = state
+        at, x, value, force = state
+        if rho.occupation is not None:
+            key, of_label = jax.random.split(key)
+            at, value, force = _relabelled(rho, value_and_force, of_label, at, x, value, force)
         x, accepted, value, force = sampling.move(kind, value_and_force, key, at, x, value, force, walkers.step)
-        return (x, value, force), jnp.mean(accepted)
+        return (at, x, value, force), jnp.mean(accepted)
 
-    first: Any = (x, *value_and_force(at, x))
-    (x, *_), accepted = jax.lax.scan(a_move, first, jax.random.split(of_x, moves))
+    first: Any = (at, x, *value_and_force(at, x))
+    (at, x, *_), accepted = jax.lax.scan(a_move, first, jax.random.split(of_x, moves))
     acceptance = jnp.mean(accepted)
+    label = walkers.label if rho.occupation is None else at.label.reshape(walkers.label.shape)
     step = sampling.adapted(kind, walkers.step, acceptance)
-    return walkers._replace(x=x.reshape(walkers.x.shape), step=step), acceptance
+    return walkers._replace(x=x.reshape(walkers.x.shape), step=step, label=label), acceptance
+
+
+def _relabelled(rho: Atoms, value_and_force: Callable, key: Array, at: Occupied, x: Array, value: Array, force: Array):
+    """A new n ~ p(n|S) for every walker, accepted with |Psi_n'(x)|^2/|Psi_n(x)|^2."""
+    of_label, coin = jax.random.split(key)
+    drawn = jax.vmap(rho.occupation.sample)(jax.random.split(of_label, len(x)), at.shared)
+    other = at._replace(label=drawn)
+    new_value, new_force = value_and_force(other, x)
+    swap = jnp.log(jax.random.uniform(coin, value.shape)) < new_value - value
+    at = at._replace(label=jnp.where(swap[:, None], drawn, at.label))
+    return at, jnp.where(swap, new_value, value), jnp.where(swap[:, None, None], new_force, force)
 
 
 class Energies(NamedTuple):
@@ -144,6 +172,14 @@ def energies(system: Hydrogen, rho: Atoms, walkers: AtomWalkers) -> Energies:
 
     found = chunked(one, walker_bytes(system, rho), (surroundings(rho, walkers), expanded(walkers)[2]))
     return jax.tree.map(lambda leaf: leaf.reshape(walkers.x.shape[:2]), found)
+
+
+def label_log_probs(rho: Atoms, walkers: AtomWalkers) -> Array:
+    """ln p(n|S) (G, W) of the electrons' labels; zero for the ground state."""
+    if rho.occupation is None:
+        return jnp.zeros(walkers.x.shape[:2])
+    at = surroundings(rho, walkers)
+    return jax.vmap(rho.occupation.log_prob)(at.shared, at.label).reshape(walkers.x.shape[:2])
 
 
 def log_probs(rho: Atoms, z: Array) -> Array:

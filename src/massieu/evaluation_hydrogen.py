@@ -35,7 +35,8 @@ def evaluate_hydrogen(
         rho = eqx.combine(arrays, rest)
         walkers, acceptance = electron_chains.follow(system, rho, walkers, key, sampler, moves, hop)
         found = electron_chains.energies(system, rho, walkers)
-        return walkers, found, electron_chains.log_probs(rho, walkers.z), acceptance, _observed(system, walkers)
+        log_prob = electron_chains.log_probs(rho, walkers.z), electron_chains.label_log_probs(rho, walkers)
+        return walkers, found, log_prob, acceptance, _observed(system, walkers)
 
     key = jax.random.key(seed)
     for i in range(EQUILIBRATION):
@@ -72,7 +73,8 @@ def _results(
     """Chains (G, W, T) of energies, (G, T) of ln p and (G, .., T) of observables to estimates."""
     ions = system.ideal_ions()
     local = (found.kinetic + found.potential).real
-    every = local + log_prob[:, None] / beta
+    log_prob, of_label = log_prob
+    every = local + (log_prob[:, None] + of_label) / beta
     kinetic, potential = found.kinetic.real, found.potential
 
     def of(values: np.ndarray, offset: float = 0.0) -> Estimate:
@@ -91,7 +93,9 @@ def _results(
                                                        local.var(axis=1, ddof=1).mean())),
         **checks,
     }  # fmt: skip
-    S = of(-log_prob, ions.S) if not system.clamped else Estimate(0.0)
+    S = of(-of_label - log_prob[:, None], ions.S)
+    if system.electrons == "thermal":
+        observables["S_electrons"] = of(-of_label).as_dict()
     for name, total in (("F", of(every, ions.F)), ("E", of(local, ions.E)), ("S", S)):
         observables[f"{name}_per_atom"] = Estimate(total.value / system.n, total.error / system.n).as_dict()
     if not system.clamped:

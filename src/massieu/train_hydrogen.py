@@ -29,6 +29,7 @@ from massieu.train_quantum import clipped
 
 MEMORY = 0.9  # of the running mean of F at each twist
 OF_PROTONS = 0.15  # learning rate of p, in units of beta F
+OF_LABELS = 0.01  # learning rate of p(n|S)
 IMAGINARY_TIME = 0.1  # 1/Ry per step, of Psi
 FEW = 2  # atoms whose Psi the natural gradient optimises
 ADAM, WARM_UP = 1e-3, 50  # learning rate, and the steps over which it rises to it
@@ -47,7 +48,8 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
         )
     protons, static_protons = trainable(rho.protons)
     psi, static_psi = trainable(rho.psi)
-    params = (protons, psi)
+    occupation, static_occupation = trainable(rho.occupation)
+    params = (protons, psi, occupation)
     optimisers = _optimisers(system.n, beta, config)
     groups, per_group = electron_chains.groups_of(system, config.batch, config.walkers)
     walkers = electron_chains.start(system, rho, groups, per_group, jax.random.key(config.seed + 1))
@@ -55,7 +57,8 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
     start = TrainState(params, opt_state, jax.random.key(config.seed), jnp.zeros((), jnp.int32), walkers)
 
     def combined(params: Any, _: Any = None) -> Atoms:
-        return Atoms(eqx.combine(params[0], static_protons), eqx.combine(params[1], static_psi))
+        parts = zip(params, (static_protons, static_psi, static_occupation), strict=True)
+        return Atoms(*(eqx.combine(part, static) for part, static in parts))
 
     @jax.jit
     def step(state: TrainState) -> tuple[TrainState, dict[str, Array]]:
@@ -64,7 +67,8 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
         walkers, acceptance = electron_chains.follow(system, rho, state.walkers, key, config.sampler, config.moves)
         found = electron_chains.energies(system, rho, walkers)
         log_prob = electron_chains.log_probs(rho, walkers.z)
-        local = found.kinetic + found.potential
+        of_label = electron_chains.label_log_probs(rho, walkers)
+        local = found.kinetic + found.potential + of_label / beta  # kT ln p(n|S): nothing for the ground state
         f = jnp.mean(local.real, axis=1) + log_prob / beta
         residual, baseline = _less_baseline(f, walkers)
         own = local - jnp.mean(local, axis=1, keepdims=True)
@@ -75,6 +79,8 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
             (_scores_psi(state.params[1], system, rho, walkers), jnp.concatenate(parts)),
         ]
         new_params, new_opt, norm = list(state.params), list(state.opt_state), jnp.zeros(())
+        if rho.occupation is not None:
+            regressions.append((_scores_occupation(state.params[2], rho, walkers), parts[0]))
         for i, (scores, target) in enumerate(regressions):
             if not jax.tree.leaves(state.params[i]):
                 continue
@@ -83,14 +89,19 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
             updates, new_opt[i] = optimisers[i].update(gradient, state.opt_state[i], state.params[i], **extra)
             new_params[i] = optax.apply_updates(state.params[i], updates)
             norm = norm + optax.global_norm(gradient) ** 2
+        if rho.occupation is not None:
+            new_params[1] = trainable(eqx.combine(new_params[1], static_psi).projected())[0]
         walkers = walkers._replace(baseline=baseline)
         new = TrainState(tuple(new_params), tuple(new_opt), state.key, state.step + 1, walkers)
-        return new, _metrics(system, found, log_prob, beta) | {"acceptance": acceptance, "grad_norm": jnp.sqrt(norm)}
+        return new, _metrics(system, found, log_prob, of_label, beta) | {
+            "acceptance": acceptance,
+            "grad_norm": jnp.sqrt(norm),
+        }
 
-    return Problem(step, start, (static_protons, static_psi), combined)
+    return Problem(step, start, (static_protons, static_psi, static_occupation), combined)
 
 
-def _optimisers(n: int, beta: float, config: Config) -> tuple[Any, Any]:
+def _optimisers(n: int, beta: float, config: Config) -> tuple[Any, Any, Any]:
     """For p a natural gradient in units of beta F; for Psi a natural gradient of few atoms, Adam of more.
 
     Psi has many times more parameters than a batch has walkers, and what a regression of one batch finds is mostly
@@ -101,12 +112,13 @@ def _optimisers(n: int, beta: float, config: Config) -> tuple[Any, Any]:
     of_protons = optimize.stochastic_reconfiguration(
         rate * OF_PROTONS * inverse, schedule, config.method, trust=0.1, damping=0.1
     )
+    of_labels = optimize.adam(rate * OF_LABELS, schedule, config.clip)  # a level seldom drawn has no Fisher matrix
     if config.optimiser == "adam" or (config.optimiser == "auto" and n > FEW):
-        return of_protons, optimize.adam(rate * ADAM, schedule, config.clip)
+        return of_protons, optimize.adam(rate * ADAM, schedule, config.clip), of_labels
     of_psi = optimize.stochastic_reconfiguration(
         rate * IMAGINARY_TIME, schedule, config.method, trust=TRUST, damping=DAMPING, floor=FLOOR
     )
-    return of_protons, of_psi
+    return of_protons, of_psi, of_labels
 
 
 def _less_baseline(f: Array, walkers: AtomWalkers) -> tuple[Array, Array]:
@@ -139,19 +151,35 @@ def _scores_psi(params: Any, system: Hydrogen, rho: Atoms, walkers: AtomWalkers)
     each = 2 * electron_chains.walker_bytes(system, rho) // (3 * system.n) + 16 * sum(
         map(jnp.size, jax.tree.leaves(params))
     )
-    real, imaginary = chunked(rho.psi.scores, each, expanded(walkers))
+    rows: Any = expanded(walkers)
+    if rho.occupation is not None:
+        rows = (electron_chains.surroundings(rho, walkers), rows[2])
+    real, imaginary = chunked(rho.psi.scores, each, rows)
+    real, imaginary = trainable(real)[0], imaginary if imaginary is None else trainable(imaginary)[0]
     real = jax.tree.map(centred, real)
     if imaginary is None:
         return real
     return jax.tree.map(lambda r, i: jnp.concatenate([r, centred(i)]), real, imaginary)
 
 
-def _metrics(system: Hydrogen, found: Any, log_prob: Array, beta: float) -> dict[str, Array]:
+def _scores_occupation(params: Any, rho: Atoms, walkers: AtomWalkers) -> Any:
+    """d ln p(n|S) (B, ..) less its mean at the same S."""
+    at, shape = electron_chains.surroundings(rho, walkers), walkers.x.shape[:2]
+    found = jax.vmap(jax.grad(lambda o, at, n: o.log_prob(at, n)), (None, 0, 0))(params, at.shared, at.label)
+
+    def centred(leaf: Array) -> Array:
+        grouped = leaf.reshape(*shape, *leaf.shape[1:])
+        return (grouped - jnp.mean(grouped, axis=1, keepdims=True)).reshape(leaf.shape)
+
+    return jax.tree.map(centred, found)
+
+
+def _metrics(system: Hydrogen, found: Any, log_prob: Array, of_label: Array, beta: float) -> dict[str, Array]:
     """One row of metrics.csv (without the times); totals with the ideal part of the ions."""
     ions = system.ideal_ions()
     local = (found.kinetic + found.potential).real
-    f = jnp.mean(local, axis=1) + log_prob / beta
-    every = local + log_prob[:, None] / beta
+    every = local + (log_prob[:, None] + of_label) / beta
+    f = jnp.mean(every, axis=1)
     spread = jnp.std(f) / math.sqrt(max(1, len(f) - 1)) if len(f) > 1 else jnp.std(local) / math.sqrt(local.size)
     kinetic, potential = jnp.mean(found.kinetic.real), jnp.mean(found.potential)
     return {
@@ -159,7 +187,8 @@ def _metrics(system: Hydrogen, found: Any, log_prob: Array, beta: float) -> dict
         "F": jnp.mean(f) + ions.F,
         "F_error": spread,
         "E": jnp.mean(local) + ions.E,
-        "S": jnp.asarray(ions.S) - jnp.mean(log_prob),
+        "S": jnp.asarray(ions.S) - jnp.mean(log_prob) - jnp.mean(of_label),
+        "S_electrons": -jnp.mean(of_label),
         "kinetic": kinetic,
         "potential": potential,
         "P": jnp.asarray(system.pressure(kinetic, potential)),

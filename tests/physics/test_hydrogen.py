@@ -143,8 +143,8 @@ def test_command_resumes_bit_for_bit(tmp_path, capsys):
     assert summary["observables"]["fraction_not_bijective"] == 0
 
 
-def test_state_is_compiled_once():
-    system = Hydrogen(n=2, rs=1.6)
+def test_thermal_step_is_compiled_once():
+    system = Hydrogen(n=2, rs=1.6, electrons="thermal", temperature=20_000.0)
     config = configure(system, batch=16, tune=False, width=4)
     problem = start_problem(system, make_density(system, config), system.beta, config)
     state = problem.start

@@ -22,6 +22,7 @@ from massieu.geometry import integer_vectors, minimum_image
 from massieu.physics.ewald import Ewald
 from massieu.physics.twists import twist_vectors
 from massieu.states.geminal import Geminal
+from massieu.states.thermal import CanonicalLevels, ThermalState
 from massieu.systems.base import AbstractSystem, Reference, derived, parameter
 from massieu.units import ANGSTROM, GPA, KELVIN_PER_RYDBERG, box_length
 
@@ -30,6 +31,8 @@ MOST_PARTICLES = 128
 BINS = 60
 MOLECULE = 1.8  # a0: mutual nearest neighbours closer than this are counted as a molecule
 SCREENING = 1.2  # 1/a0, of the pair potential on which the protons' density is tuned before the electrons come in
+THERMAL = 12.0  # kT above the Fermi energy up to which thermal electrons have plane waves
+MOST_PLANE_WAVES = 400
 METALLIC = 1.6  # rs up to which the pairing function has plane waves alone
 WIDTH, PAIR_WIDTH = 16, 16
 
@@ -39,6 +42,7 @@ class Atoms(eqx.Module):
 
     protons: Any
     psi: Any
+    occupation: Any = None  # p(n|S) of thermal electrons
 
 
 class Ions(NamedTuple):
@@ -95,6 +99,8 @@ class Hydrogen(AbstractSystem):
         self._check_clamped()
         self.spins = ((self.n + 1) // 2, self.n // 2)
         self.twist_vectors = twist_vectors(str(self.twist), str(self.twists), 3)
+        both = self.electrons == "ground" or self.n > 1
+        require(both, "n", self.n, "even for thermal electrons")
         self.ewald = Ewald(3)
 
     def _check_clamped(self) -> None:
@@ -176,6 +182,9 @@ class Hydrogen(AbstractSystem):
     def default_ansatz(self, config: Any) -> Atoms:
         """The density of the protons and the electrons' state, untrained."""
         of_psi = jax.random.key(config.seed)
+        protons = FixedProtons(self.sites()) if self.clamped else ProtonFlow(self.n)
+        if self.electrons == "thermal":
+            return self._thermal(protons, config.depth or 3, of_psi)
         psi = Geminal(
             *self.spins,
             self.length,
@@ -190,7 +199,21 @@ class Hydrogen(AbstractSystem):
             atomic=self.n == 1 or self.density_parameter > METALLIC,
             key=of_psi,
         )
-        return Atoms(FixedProtons(self.sites()) if self.clamped else ProtonFlow(self.n), psi)
+        return Atoms(protons, psi)
+
+    def _thermal(self, protons: Any, layers: int, key: Array) -> Atoms:
+        """Plane waves up to a whole shell beyond those that the temperature populates."""
+        unit = (2 * math.pi / self.length) ** 2
+        vectors = integer_vectors(3, 5.0)
+        squares = np.sum(vectors**2, axis=1)
+        filled = squares[self.spins[0] - 1]
+        kept = vectors[squares <= max(3, filled + 1 + THERMAL * self.kT / unit)]
+        require(len(kept) <= MOST_PLANE_WAVES, "temperature", self.temperature,
+                f"lower: {len(kept)} plane waves are more than {MOST_PLANE_WAVES}")  # fmt: skip
+        of_flow, of_p = jax.random.split(key)
+        psi = ThermalState(self.spins, self.length, self.beta, kept, self.twist_vectors,
+                           rs=self.density_parameter, layers=layers, key=of_flow)  # fmt: skip
+        return Atoms(protons, psi, CanonicalLevels(self.spins, of_p))
 
     def screened_energy(self, protons: Array) -> Array:
         """Pairs of screened charges (Ry), for tuning the density of the protons."""

@@ -1,0 +1,111 @@
+"""Thermal electrons among protons: bijections, orthonormal states, canonical levels."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from massieu.geometry import integer_vectors
+from massieu.physics.fermi_gas import ideal_gas
+from massieu.states.thermal import CanonicalLevels, Occupied, ThermalState
+
+TWIST = np.array([[0.1, -0.2, 0.3]])
+BETA, LENGTH = 0.4, 4.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def moved(n: int, size: float = 2.0) -> ThermalState:
+    """A state whose flow is as strong as its bound allows."""
+    psi = ThermalState((n // 2, n // 2), LENGTH, BETA, integer_vectors(3, 1.0), TWIST, rs=1.5, layers=2,
+                       key=jax.random.key(0))  # fmt: skip
+    keys = jax.random.split(jax.random.key(1))
+    pairs = size * jax.random.normal(keys[0], psi.repulsion.coefficients.shape)
+    single = size * jax.random.normal(keys[1], psi.attraction.shape)
+    strong = eqx.tree_at(lambda s: (s.repulsion.coefficients, s.attraction), psi, (pairs, single))
+    return strong.projected()
+
+
+def at(psi: ThermalState, n: int):
+    return psi.around(jnp.asarray(0), jax.random.uniform(jax.random.key(5), (n, 3)))
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_every_layer_is_a_bijection(n):
+    """Jacobian determinants from autodiff, positive wherever the electrons are."""
+    psi = moved(n)
+    protons = at(psi, n).protons
+    z_of = lambda x: psi._mapped(protons, x.reshape(n, 3))[0].ravel()  # noqa: E731
+    x = jax.random.uniform(jax.random.key(2), (200, 3 * n))
+    jacobians = jax.jit(jax.vmap(jax.jacfwd(z_of)))(x)
+    sign, log_det = np.linalg.slogdet(jacobians)
+    assert np.all(sign > 0)
+    ours = jax.vmap(lambda x: psi._mapped(protons, x.reshape(n, 3))[1])(x)
+    np.testing.assert_allclose(ours, log_det, atol=1e-10)
+    assert np.std(log_det) > 0.05  # the flow does something
+
+
+def test_states_are_orthonormal():
+    """<Psi_m|Psi_n> of N = 4 over uniform points, with the error of each entry."""
+    psi = moved(4)
+    here, labels = at(psi, 4), jnp.array([[0, 1, 0, 1], [0, 2, 0, 1], [1, 2, 0, 3], [0, 1, 2, 4]])
+    x = jax.random.uniform(jax.random.key(3), (40_000, 4, 3))
+
+    def values(x):
+        size, phase = jax.vmap(lambda label: psi.log_psi(Occupied(here, label), x))(labels)
+        return jnp.exp(size + 1j * phase)
+
+    found = np.asarray(jax.jit(lambda x: jax.lax.map(values, x, batch_size=1000))(x))
+    products = found.conj()[:, :, None] * found[:, None, :]
+    error = products.std(axis=0) / np.sqrt(len(x))
+    assert error.max() < 0.05
+    assert np.all(np.abs(products.mean(axis=0) - np.eye(4)) < 4.5 * error)
+
+
+def test_local_energy_is_the_laplacian():
+    psi = moved(2)
+    o, x = Occupied(at(psi, 2), jnp.array([1, 0])), jax.random.uniform(jax.random.key(4), (2, 3))
+
+    @jax.jit
+    def wave(x):
+        size, phase = psi.log_psi(o, x)
+        return jnp.exp(size + 1j * phase)
+
+    h, middle, local = 1e-4, wave(x), jax.jit(lambda x: psi.local(o, x))(x)
+    ways = h * jnp.eye(6).reshape(6, 2, 3)
+    laplacian = sum(wave(x + way) + wave(x - way) - 2 * middle for way in ways) / h**2
+    np.testing.assert_allclose(local.kinetic, -laplacian / middle, rtol=1e-5)
+    gradient = jnp.array([(wave(x + way) - wave(x - way)) / (2 * h * middle) for way in ways])
+    np.testing.assert_allclose(local.gradient.ravel(), gradient, rtol=1e-5, atol=1e-5)
+
+
+def test_label_probabilities_sum_to_one():
+    psi, levels = moved(4), CanonicalLevels((2, 2), jax.random.key(7))
+    here = at(psi, 4)._replace(levels=at(psi, 4).levels * 0.3)
+    pairs = list(itertools.combinations(range(len(here.levels)), 2))
+    labels = jnp.array([a + b for a in pairs for b in pairs])
+    log_p = jax.vmap(levels.log_prob, (None, 0))(here, labels)
+    assert jnp.sum(jnp.exp(log_p)) == pytest.approx(1.0, rel=1e-10)
+    drawn = jax.vmap(levels.sample, (0, None))(jax.random.split(jax.random.key(8), 4000), here)
+    entropy, each = -jnp.sum(jnp.exp(log_p) * log_p), -jax.vmap(levels.log_prob, (None, 0))(here, drawn)
+    assert abs(jnp.mean(each) - entropy) < 4 * jnp.std(each) / np.sqrt(len(each))
+    assert entropy > 0.5
+
+
+def test_entropy_of_free_electrons_is_that_of_the_recursion():
+    """Without a field the canonical levels are those of the ideal gas of both spins at that twist."""
+    psi = eqx.tree_at(lambda s: s.plane_waves.log_field, moved(4), np.array([-50.0, 0.0]))
+    here, levels = at(psi, 4), CanonicalLevels((2, 2), jax.random.key(7))
+    unit = (2 * np.pi / LENGTH) ** 2
+    free = ideal_gas(unit * np.sort(np.sum((psi.vectors + TWIST) ** 2, axis=1)), 2, BETA)
+    pairs = list(itertools.combinations(range(len(here.levels)), 2))
+    labels = jnp.array([a + b for a in pairs for b in pairs])
+    log_p = jax.vmap(levels.log_prob, (None, 0))(here, labels)
+    assert -jnp.sum(jnp.exp(log_p) * log_p) == pytest.approx(2 * free.S, rel=1e-6)
