@@ -29,6 +29,7 @@ LAYERS = [
     {"run"},
     {"learning", "web_page"},
     {"figures", "figures_quantum", "figures_dot", "figures_qubits", "figures_hydrogen", "figures_fit"},
+    {"equation_of_state"},
     {"sweep"},
     {"report", "arguments"},
     {"comparison", "bounds", "baseline_dot", "shock"},

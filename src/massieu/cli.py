@@ -185,10 +185,13 @@ def _sweep(arguments: list[str]) -> int:
         return 0
     if values["out"] is None:
         raise InputError("out = None: must be given, the directory of the sweep")
-    from massieu.report import sweep_table
+    from massieu import equation_of_state
+    from massieu.report import columns, sweep_table
 
     rows, failed = sweep.run(plan, Path(values["out"]), Lines)
     print(sweep_table(rows))
+    if checks := sweep.consistency(plan, Path(values["out"])):
+        print(columns(equation_of_state.cells(checks)))
     print(f"sweep: {Path(values['out']) / 'sweep.csv'}")
     if failed:
         raise RunError(f"{len(failed)} of {len(plan.points)} points: {', '.join(failed)}; the rest is done")

@@ -173,7 +173,7 @@ def sweep(rows: list[dict[str, Any]], swept: list[str], names: tuple[str, ...], 
             known = [(p[swept[0]], p["F_reference"]) for p in points if name == "F" and p["F_reference"] is not None]
             if known:
                 axes.plot(*zip(*known, strict=True), "--", lw=0.9, color=drawn.lines[0].get_color(), label="reference")
-        unit = {"F": f" ({energy_unit})", "E": f" ({energy_unit})", "S": " (k_B)"}.get(name, "")
+        unit = {"F": f" ({energy_unit})", "E": f" ({energy_unit})", "S": " (k_B)", "P": " (GPa)"}.get(name, "")
         axes.set(xlabel=swept[0], ylabel=("m*/m" if name == "effective_mass_ratio" else name) + unit)
     axes.legend(fontsize=8)
     return figure

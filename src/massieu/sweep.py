@@ -1,6 +1,6 @@
 """A grid of runs over parameters of a system: each point an ordinary run directory, all of it resumable.
 
-sweep.yaml (the resolved grid)  NAME-VALUE_NAME-VALUE/ (runs)  sweep.csv  sweep.png
+sweep.yaml (the resolved grid)  NAME-VALUE_NAME-VALUE/ (runs)  sweep.csv  sweep.png  consistency.csv (hydrogen)
 
 A point starts from the parameters of the nearest point before it in the grid, counted in grid steps.  Only steps along
 real-valued parameters count as near: other numbers of particles or other random couplings are other problems.
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import yaml
 
-from massieu import checkpoint, figures
+from massieu import checkpoint, equation_of_state, figures
 from massieu.choices import configure
 from massieu.errors import InputError, RunError, require
 from massieu.progress import Progress
@@ -28,7 +28,7 @@ from massieu.run_directory import make_system, read_config, read_summary
 from massieu.systems import Hydrogen, QuantumSystem, System
 
 QUANTITIES = ("F", "E", "S", "C")
-EFFECTIVE_MASS = "effective_mass_ratio"
+OBSERVED = {"effective_mass_ratio": "effective_mass_ratio", "P": "pressure"}  # column: observable
 Row = dict[str, Any]
 
 
@@ -118,9 +118,23 @@ def run(plan: Plan, out: Path, progress: Callable[[], Progress]) -> tuple[list[R
             teller.say(f"{label}: failed: {error}")
             failed.append(point.name)
         jax.clear_caches()  # the programs of one point are not those of the next, and a process can hold only so many
-    rows = [_row(point, summary) for point in plan.points if (summary := _finished(out / point.name))]
+    done = finished_points(plan, out)
+    rows = [_row(point, summary) for point, summary in done]
     _write(plan, out, rows)
+    if checks := consistency(plan, out):
+        checkpoint.write_atomically(out / "consistency.csv", equation_of_state.as_csv(checks).encode())
     return rows, failed
+
+
+def finished_points(plan: Plan, out: Path) -> list[tuple[Point, dict[str, Any]]]:
+    """The points whose runs are finished, with their summaries."""
+    return [(point, summary) for point in plan.points if (summary := _finished(out / point.name))]
+
+
+def consistency(plan: Plan, out: Path) -> list[Row]:
+    """Of a sweep of hydrogen: P against -dF/dV, S against -dF/dT (nothing for other systems)."""
+    runs = [(p.system, summary) for p, summary in finished_points(plan, out) if isinstance(p.system, Hydrogen)]
+    return equation_of_state.consistency(runs)
 
 
 def _one(plan: Plan, point: Point, out: Path, label: str, progress: Progress, failed: tuple[str, ...]) -> None:
@@ -211,9 +225,10 @@ def _row(point: Point, summary: dict[str, Any]) -> Row:
         row |= {name: summary[name]["value"], f"{name}_error": summary[name]["error"]}
     known = (summary.get("reference") or {}).get("F")
     row |= {"F_reference": known and known["value"], "F_reference_error": known and known["error"]}
-    mass = summary["observables"].get(EFFECTIVE_MASS)
-    if mass is not None:
-        row |= {EFFECTIVE_MASS: mass["value"], f"{EFFECTIVE_MASS}_error": mass["error"]}
+    for column, name in OBSERVED.items():
+        if name in summary["observables"]:
+            found = summary["observables"][name]
+            row |= {column: found["value"], f"{column}_error": found["error"]}
     return row | {"F_var": summary["F_var"], "seconds": summary["seconds"]}
 
 
@@ -227,7 +242,7 @@ def _write(plan: Plan, out: Path, rows: list[Row]) -> None:
     writer.writeheader()
     writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
     checkpoint.write_atomically(out / "sweep.csv", table.getvalue().encode())
-    names = ("F", "E", "S", *([EFFECTIVE_MASS] if EFFECTIVE_MASS in columns else []))
+    names = ("F", "E", "S", *(name for name in OBSERVED if name in columns))
     picture = io.BytesIO()
     figures.sweep(rows, list(plan.grid), names, plan.kind.units["energy"]).savefig(picture, format="png", dpi=130)
     checkpoint.write_atomically(out / "sweep.png", picture.getvalue())
