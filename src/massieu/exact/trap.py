@@ -173,12 +173,12 @@ def _energy_and_gradient(flat: np.ndarray, n: int, dim: int, kappa: float) -> tu
 def trap_reference(n: int, dim: int = 2, beta: float = 10.0, kappa: float = 1.0, seed: int = 0) -> Thermodynamics:
     """The best independent answer: quadrature for n <= 2, else the mean of AIS and thermodynamic integration.
 
-    The two runs share no random numbers; chi^2 > 1 between them inflates the error.  One core: n = 6 in about 15 s,
-    n = 20 in about 40 s.
+    The two runs share no random numbers; chi^2 > 1 between them inflates the error.  One core: n = 6 in about 20 s,
+    n = 20 in about 50 s.
     """
     if n <= 2:
         return trap_quadrature(n, dim, beta, kappa)
-    walkers = int(np.clip(6000 * (6 / n) ** 1.8, 400, 6000))
+    walkers = int(np.clip(8000 * (6 / n) ** 1.8, 400, 8000))
     # measured: Var(ln w) is about 160 (n/6)^2.4 (beta kappa^(1/3) / 10) / steps; aim at 1
     steps = int(np.clip(160 * (n / 6) ** 2.4 * beta * kappa ** (1 / 3) / 10, 600, 8000))
     runs = [
