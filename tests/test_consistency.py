@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from massieu import equation_of_state
+from massieu import equation_of_state, sweep
 from massieu.observables.consistency import checks
 from massieu.principle import Estimate
 from massieu.systems import Hydrogen
@@ -46,7 +46,7 @@ def test_ideal_ions_are_consistent_in_their_units():
     for row in rows:
         assert row["measured"] == pytest.approx(row["difference"], rel=1e-5)  # of the cubic
     assert [row["from"] for row in rows[:3]] == pytest.approx([1.36, 1.38, 1.4])
-    assert len(equation_of_state.as_csv(rows).splitlines()) == len(rows) + 1
+    assert len(sweep.as_csv(rows).splitlines()) == len(rows) + 1
     assert len(equation_of_state.cells(rows)) == len(rows) + 1
 
 

@@ -27,7 +27,7 @@ LAYERS = [
     {"checkpoint", "progress", "fit_data", "stopping"},
     {"run_directory"},
     {"run"},
-    {"learning", "web_page"},
+    {"learning", "web_page", "text_tables"},
     {"figures", "figures_quantum", "figures_dot", "figures_qubits", "figures_hydrogen", "figures_fit"},
     {"equation_of_state"},
     {"sweep"},

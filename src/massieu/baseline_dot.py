@@ -10,8 +10,8 @@ from massieu.errors import one_of, require
 from massieu.exact.pimc import PathEnsemble, trap_pimc
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
-from massieu.report import columns
 from massieu.systems import QuantumDot
+from massieu.text_tables import columns
 
 METHODS = ("pimc",)
 NAMES = {"F": "F", "E": "E", "S": "S", "r_squared": "r2"}

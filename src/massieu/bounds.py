@@ -138,7 +138,7 @@ ROWS = {
 
 def table(found: dict[str, Any]) -> str:
     """The rows of bounds.json as text: ln Z, F and what to know of the samples."""
-    from massieu.report import columns
+    from massieu.text_tables import columns
 
     shown = [["", "ln Z", f"F ({found['units']['energy']})"]]
     for name, text in ROWS.items():

@@ -186,11 +186,11 @@ def _sweep(arguments: list[str]) -> int:
     if values["out"] is None:
         raise InputError("out = None: must be given, the directory of the sweep")
     from massieu import equation_of_state
-    from massieu.report import columns, sweep_table
+    from massieu.text_tables import columns, sweep_table
 
-    rows, failed = sweep.run(plan, Path(values["out"]), Lines)
+    rows, checks, failed = sweep.run(plan, Path(values["out"]), Lines)
     print(sweep_table(rows))
-    if checks := sweep.consistency(plan, Path(values["out"])):
+    if checks:
         print(columns(equation_of_state.cells(checks)))
     print(f"sweep: {Path(values['out']) / 'sweep.csv'}")
     if failed:

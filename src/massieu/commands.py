@@ -42,7 +42,7 @@ def reference(arguments: list[str]) -> int:
     if values["json"]:
         print(json.dumps(found, indent=2))
         return 0
-    from massieu.report import reference_table
+    from massieu.text_tables import reference_table
 
     print(reference_table(system, found))
     return 0

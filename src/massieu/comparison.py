@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from massieu.baselines import Baseline
 from massieu.errors import InputError
 from massieu.principle import Estimate
-from massieu.report import columns
 from massieu.run_directory import read_metrics, read_summary
+from massieu.text_tables import columns
 
 Row = dict[str, Any]
 

@@ -5,8 +5,8 @@ consistency.csv    P against -dF/dV between neighbours in density, S against -dF
 
 from __future__ import annotations
 
-import csv
-import io
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,56 +27,41 @@ def consistency(runs: list[Finished]) -> list[Row]:
     P in GPa between values of rs, S in k_B between temperatures in K.
     """
     rows = []
-    for line in _lines(runs, ("rs", "box")):
-        x = np.array([system.length**3 for system, _ in line])
-        found = checks(x, [_scaled(run["F"], GPA) for _, run in line],
-                       [_scaled(run["observables"]["pressure"]) for _, run in line])  # fmt: skip
-        name, n = f"T = {line[0][0].temperature:g} K", line[0][0].n
-        rows += [_row("P = -dF/dV (GPa)", name, _rs(c.low, n), _rs(c.high, n), c) for c in found]
-    for line in _lines([run for run in runs if np.isfinite(run[0].beta)], ("temperature",)):
-        x = np.array([system.temperature for system, _ in line])
-        found = checks(x, [_scaled(run["F"], KELVIN_PER_RYDBERG) for _, run in line],
-                       [_scaled(run["S"]) for _, run in line])  # fmt: skip
-        rows += [_row("S = -dF/dT (k_B)", f"rs = {line[0][0].density_parameter:.5g}", c.low, c.high, c) for c in found]
+    for line in _lines(runs, lambda system: system.length, ("rs", "box")):
+        volumes = np.array([system.length**3 for system, _ in line])
+        found = checks(volumes, [_estimate(run["F"], GPA) for _, run in line],
+                       [_estimate(run["observables"]["pressure"]) for _, run in line])  # fmt: skip
+        shown = [system.density_parameter for system, _ in line]
+        rows += _rows("P = -dF/dV (GPa)", f"T = {line[0][0].temperature:g} K", shown, found)
+    thermal = [(system, run) for system, run in runs if np.isfinite(system.beta)]
+    for line in _lines(thermal, lambda system: system.temperature, ("temperature",)):
+        shown = [system.temperature for system, _ in line]
+        found = checks(np.array(shown), [_estimate(run["F"], KELVIN_PER_RYDBERG) for _, run in line],
+                       [_estimate(run["S"]) for _, run in line])  # fmt: skip
+        rows += _rows("S = -dF/dT (k_B)", f"rs = {line[0][0].density_parameter:.5g}", shown, found)
     return rows
 
 
-def _lines(runs: list[Finished], names: tuple[str, ...]) -> list[list[Finished]]:
-    """Groups of at least two runs that agree in all parameters but these."""
+def _lines(runs: list[Finished], place: Callable[[Hydrogen], float], free: tuple[str, ...]) -> list[list[Finished]]:
+    """Groups of at least two runs, by rising `place`, that agree in all parameters but the free ones."""
     groups: dict[str, list[Finished]] = {}
-    for system, run in runs:
-        rest = {name: value for name, value in system.parameters().items() if name not in names}
-        groups.setdefault(repr(rest), []).append((system, run))
-    by_volume = "rs" in names
-    kept = []
-    for group in groups.values():
-        values = {system.length if by_volume else system.temperature for system, _ in group}
-        kept += [group] if len(values) == len(group) > 1 else []
-    if by_volume:
-        return kept
-    return [group for group in kept if len({system.length for system, _ in group}) == 1]
+    for system, run in sorted(runs, key=lambda both: place(both[0])):
+        fixed = {name: value for name, value in system.parameters().items() if name not in free}
+        groups.setdefault(repr(fixed), []).append((system, run))
+    return [group for group in groups.values() if len({place(system) for system, _ in group}) == len(group) > 1]
 
 
-def _scaled(estimate: dict[str, float], scale: float = 1.0) -> Estimate:
-    return Estimate(scale * estimate["value"], scale * estimate["error"])
+def _estimate(entry: dict[str, float], scale: float = 1.0) -> Estimate:
+    return Estimate(scale * entry["value"], scale * entry["error"])
 
 
-def _rs(volume: float, n: int) -> float:
-    return float((3 * volume / (4 * np.pi * n)) ** (1 / 3))
-
-
-def _row(derivative: str, fixed: str, low: float, high: float, check: Check) -> Row:
-    values = (derivative, fixed, low, high, *check.measured, *check.difference, check.sigma)
-    return dict(zip(COLUMNS, values, strict=True))
-
-
-def as_csv(rows: list[Row]) -> str:
-    """consistency.csv."""
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, fieldnames=COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows)
-    return table.getvalue()
+def _rows(derivative: str, fixed: str, shown: list[float], found: list[Check]) -> list[Row]:
+    """One row for each check between neighbours among the values `shown`."""
+    between = zip(itertools.pairwise(shown), found, strict=True)
+    return [
+        dict(zip(COLUMNS, (derivative, fixed, *both, *c.measured, *c.difference, c.sigma), strict=True))
+        for both, c in between
+    ]
 
 
 def cells(rows: list[Row]) -> list[list[str]]:

@@ -56,6 +56,14 @@ class Plan(NamedTuple):
         return {"system": self.kind.name, "grid": grid, "parameters": common, "options": self.options}
 
 
+class Outcome(NamedTuple):
+    """The rows of sweep.csv and of consistency.csv (hydrogen), and the names of the points that failed."""
+
+    rows: list[Row]
+    checks: list[Row]
+    failed: list[str]
+
+
 def plan(kind: type[System], parameters: dict[str, Any], options: dict[str, Any]) -> Plan:
     """The grid over all parameters (by public name) whose value is a tuple; InputError if any point cannot be run."""
     grid = {name: value for name, value in parameters.items() if isinstance(value, tuple)}
@@ -101,8 +109,8 @@ def nearest(plan: Plan, point: Point, failed: tuple[str, ...] = ()) -> Point | N
     return min(before, key=steps, default=None)
 
 
-def run(plan: Plan, out: Path, progress: Callable[[], Progress]) -> tuple[list[Row], list[str]]:
-    """Run what is not finished; returns the rows of sweep.csv and the names of the points that failed.
+def run(plan: Plan, out: Path, progress: Callable[[], Progress]) -> Outcome:
+    """Run what is not finished.
 
     InputError if `out` holds another sweep or anything else.  A point that fails does not stop the others.
     """
@@ -118,23 +126,11 @@ def run(plan: Plan, out: Path, progress: Callable[[], Progress]) -> tuple[list[R
             teller.say(f"{label}: failed: {error}")
             failed.append(point.name)
         jax.clear_caches()  # the programs of one point are not those of the next, and a process can hold only so many
-    done = finished_points(plan, out)
+    done = [(point, summary) for point in plan.points if (summary := _finished(out / point.name))]
     rows = [_row(point, summary) for point, summary in done]
-    _write(plan, out, rows)
-    if checks := consistency(plan, out):
-        checkpoint.write_atomically(out / "consistency.csv", equation_of_state.as_csv(checks).encode())
-    return rows, failed
-
-
-def finished_points(plan: Plan, out: Path) -> list[tuple[Point, dict[str, Any]]]:
-    """The points whose runs are finished, with their summaries."""
-    return [(point, summary) for point in plan.points if (summary := _finished(out / point.name))]
-
-
-def consistency(plan: Plan, out: Path) -> list[Row]:
-    """Of a sweep of hydrogen: P against -dF/dV, S against -dF/dT (nothing for other systems)."""
-    runs = [(p.system, summary) for p, summary in finished_points(plan, out) if isinstance(p.system, Hydrogen)]
-    return equation_of_state.consistency(runs)
+    checks = equation_of_state.consistency([(p.system, s) for p, s in done if isinstance(p.system, Hydrogen)])
+    _write(plan, out, rows, checks)
+    return Outcome(rows, checks, failed)
 
 
 def _one(plan: Plan, point: Point, out: Path, label: str, progress: Progress, failed: tuple[str, ...]) -> None:
@@ -232,17 +228,24 @@ def _row(point: Point, summary: dict[str, Any]) -> Row:
     return row | {"F_var": summary["F_var"], "seconds": summary["seconds"]}
 
 
-def _write(plan: Plan, out: Path, rows: list[Row]) -> None:
-    """sweep.csv and sweep.png, each atomically."""
+def _write(plan: Plan, out: Path, rows: list[Row], checks: list[Row]) -> None:
+    """sweep.csv, sweep.png and consistency.csv, each atomically."""
     if not rows:
         return
+    checkpoint.write_atomically(out / "sweep.csv", as_csv(rows).encode())
+    if checks:
+        checkpoint.write_atomically(out / "consistency.csv", as_csv(checks).encode())
+    names = ("F", "E", "S", *(name for name in OBSERVED if any(name in row for row in rows)))
+    picture = io.BytesIO()
+    figures.sweep(rows, list(plan.grid), names, plan.kind.units["energy"]).savefig(picture, format="png", dpi=130)
+    checkpoint.write_atomically(out / "sweep.png", picture.getvalue())
+
+
+def as_csv(rows: list[Row]) -> str:
+    """Rows that need not have the same columns; None is empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, fieldnames=columns, restval="")
     writer.writeheader()
     writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
-    checkpoint.write_atomically(out / "sweep.csv", table.getvalue().encode())
-    names = ("F", "E", "S", *(name for name in OBSERVED if name in columns))
-    picture = io.BytesIO()
-    figures.sweep(rows, list(plan.grid), names, plan.kind.units["energy"]).savefig(picture, format="png", dpi=130)
-    checkpoint.write_atomically(out / "sweep.png", picture.getvalue())
+    return table.getvalue()

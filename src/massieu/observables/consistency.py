@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from massieu.principle import Estimate
+from massieu.statistics import z_score
 
 POINTS = 4  # of the polynomial
 
@@ -26,8 +27,7 @@ class Check(NamedTuple):
     @property
     def sigma(self) -> float:
         """Their distance in standard errors."""
-        error = np.hypot(self.measured.error, self.difference.error)
-        return float(abs(self.measured.value - self.difference.value) / error)
+        return abs(z_score(self.measured, self.difference))
 
 
 def checks(x: np.ndarray, f: list[Estimate], derivative: list[Estimate]) -> list[Check]:
