@@ -173,8 +173,8 @@ def _energy_and_gradient(flat: np.ndarray, n: int, dim: int, kappa: float) -> tu
 def trap_reference(n: int, dim: int = 2, beta: float = 10.0, kappa: float = 1.0, seed: int = 0) -> Thermodynamics:
     """The best independent answer: quadrature for n <= 2, else the mean of AIS and thermodynamic integration.
 
-    The two runs share no random numbers; chi^2 > 1 between them inflates the error.  One core: n = 6 in about 20 s,
-    n = 20 in about 50 s.
+    The two runs share no random numbers; chi^2 > 1 between them inflates the error.  One busy core: n = 6 in 40 s,
+    n = 20 in 140 s.
     """
     if n <= 2:
         return trap_quadrature(n, dim, beta, kappa)
