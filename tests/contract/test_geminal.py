@@ -11,6 +11,7 @@ from massieu.physics import jets
 from massieu.physics.kinetic import local_kinetic
 from massieu.states.electron_network import pair_features, periodic_distance
 from massieu.states.geminal import Geminal
+from massieu.states.pairing import Pairing
 
 CASES = {
     "one electron": (1, [[0.0, 0.0, 0.0]], 1),
@@ -40,7 +41,7 @@ def state(n, twist, determinants, rs=1.4):
 
 
 def test_pairing_matrix_of_a_real_state_is_that_of_a_complex_one():
-    """exp(-tau h) between cosines and sines, and between plane waves: the same function of two points."""
+    """F between cosines and sines, and between plane waves: the same function of two points."""
     psi, protons = state(4, [[0.0, 0.0, 0.0]], 1), places(4)[0]
     pairing = psi.plane_waves
     real, full = (p.matrix(jnp.asarray(0), protons) for p in (pairing, eqx.tree_at(lambda p: p.turn, pairing, None)))
@@ -49,9 +50,22 @@ def test_pairing_matrix_of_a_real_state_is_that_of_a_complex_one():
     np.testing.assert_allclose(full, full.conj().T, atol=1e-12)
     expected = wave(x) @ full @ wave(y).conj()
     np.testing.assert_allclose(psi._waves(x[None])[0] @ real @ psi._waves(y[None])[0], expected, rtol=1e-10)
-    values, vectors = np.linalg.eigh(pairing.field(jnp.asarray(0), protons) + jnp.diag(pairing.level[pairing.alike]))
-    direct = vectors @ np.diag(np.exp(-np.exp(pairing.log_tau) * values)) @ vectors.conj().T
-    np.testing.assert_allclose(full, direct, atol=1e-10)
+    field = pairing.field(jnp.asarray(0), protons) + jnp.diag(pairing.level[pairing.alike])
+    values, vectors = np.linalg.eigh(field - pairing.fermi[0] * np.eye(len(field)))
+    root = vectors @ np.diag(np.exp(-0.5 * np.exp(pairing.log_tau) * values)) @ vectors.conj().T
+    direct = root @ np.diag(pairing.amplitude[pairing.alike]) @ root - pairing.shift * np.eye(len(field))
+    np.testing.assert_allclose(full, direct, rtol=1e-10, atol=1e-10 * np.abs(full).max())
+
+
+@pytest.mark.parametrize(("n", "amplitudes"), [(2, [1.0]), (4, [1, 0, -1.0]), (14, [1.0] * 3)])
+def test_shells_that_fixed_protons_leave_open_start_with_both_signs(n, amplitudes):
+    vectors = integer_vectors(3, 1.5)[:19]
+    pairing = Pairing(vectors, np.zeros((1, 3)), n, 5.0, 1.3, broken=True)
+    shell = np.sum(vectors**2, axis=1) == pairing.fermi[0]
+    found = pairing.amplitude[np.unique(pairing.alike[shell])]
+    np.testing.assert_allclose(found, amplitudes)
+    smooth = Pairing(vectors, np.zeros((1, 3)), n, 5.0, 1.3)
+    np.testing.assert_allclose(smooth.amplitude, 1.0)
 
 
 def test_pairing_follows_translations():
@@ -121,7 +135,7 @@ def test_cusps(pair, slope):
         at = lambda u: value(psi, q, protons, x.at[0].set(centre + r / psi.length * u))[0]  # noqa: E731
         return float(jnp.mean(jax.vmap(at)(jnp.asarray(directions))))
 
-    assert (mean(2e-4) - mean(1e-4)) / 1e-4 == pytest.approx(slope, abs=2e-3)
+    assert (mean(2e-5) - mean(1e-5)) / 1e-5 == pytest.approx(slope, abs=2e-3)
 
 
 def test_distance_has_no_spurious_contact():

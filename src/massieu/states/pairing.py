@@ -1,12 +1,15 @@
-"""The pairing matrix of plane waves among protons at S: exp(-tau h(S)) of a mean field, for its lowest orbitals.
+"""The pairing matrix of plane waves among protons at S: occupied levels of a mean field h(S), and some of the others.
 
+    F = e^{-tau (h(S) - mu)/2} diag(amplitude) e^{-tau (h(S) - mu)/2} - shift
     h_kk'(S) = |k + theta|^2 delta_kk' - strength rho_S(k - k') / (|k - k'|^2 + screening^2)
     rho_S(q) = mean over I of e^{-i q.S_I}
 
-in units of (2 pi/L)^2.  For large tau the determinant of pairs is the Slater determinants of the lowest orbitals of
-both spins.  Where a shell is not full, all its orbitals share the pairs, unless the symmetry of the cube is broken: of
-fixed protons on a lattice the symmetric singlet is the highest state of the shell, not the lowest.  A smooth function
-of S and of the parameters: no eigenvalue problem has to be differentiated.
+in units of (2 pi/L)^2, mu the highest occupied level of free electrons.  For large tau and amplitudes of 1 the
+determinant of pairs is the Slater determinants of the lowest orbitals of both spins.  A positive shift mixes in pairs
+of higher orbitals with the opposite sign, as repulsion does (natural orbitals of a pair: Lowdin and Shull, Phys. Rev.
+101, 1730 (1956)).  In a shell that symmetry leaves open (fixed protons on a lattice) pairs share its orbitals with
+amplitudes of both signs: those of one sign are the highest singlet of the shell, not the lowest.  A smooth function of S
+and of the parameters: no eigenvalue problem has to be differentiated.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ from jax import Array
 from massieu.geometry import half_space, plane_waves
 
 TAU = 6.0  # in units of (L/2 pi)^2: the next shell of plane waves starts with e^-6
-BREAK = 0.3  # first difference between plane waves of one shell along different axes, where symmetry is broken
 
 
 class Pairing(eqx.Module):
@@ -35,8 +37,11 @@ class Pairing(eqx.Module):
     turn: np.ndarray | None  # (k, k): from plane waves to cosines and sines where all is real
     log_tau: Array
     log_field: Array  # ln of strength and of screening^2
+    fermi: np.ndarray  # (Q,): mu
     alike: np.ndarray  # (k,): which level each plane wave has
     level: Array  # corrections of the kinetic energy, one for each |k|, or for each +-k where symmetry is broken
+    amplitude: Array  # of the same levels
+    shift: Array
 
     def __init__(self, vectors: np.ndarray, twist: np.ndarray, n: int, length: float, rs: float, broken: bool = False):
         self.kinetic = np.sum((vectors + twist[:, None]) ** 2, axis=-1)
@@ -52,13 +57,14 @@ class Pairing(eqx.Module):
         strength = n * length / (2 * math.pi**3)
         self.log_tau = jnp.log(jnp.asarray(TAU, float))
         self.log_field = jnp.log(jnp.asarray([strength, thomas_fermi], float))
+        self.fermi = np.sort(self.kinetic, axis=1)[:, (n + 1) // 2 - 1]
         squares = np.sum(vectors**2, axis=1)
         same = np.sort(np.stack([vectors @ [1, 100, 10000], -vectors @ [1, 100, 10000]]), axis=0)[0]
         _, self.alike = np.unique(same if broken else squares, return_inverse=True)
-        apart = BREAK * (vectors**2 @ [0.0, 0.5, 1.0]) / np.maximum(squares, 1)
-        first = np.zeros(self.alike.max() + 1)
-        first[self.alike] = apart if broken else 0.0
-        self.level = jnp.asarray(first, float)
+        first = np.ones(self.alike.max() + 1)
+        if broken:
+            _open_shell(first, self.alike, squares, (n + 1) // 2)
+        self.amplitude, self.level, self.shift = jnp.asarray(first), jnp.zeros(len(first)), jnp.zeros(())
 
     def field(self, twist: Array, protons: Array) -> Array:
         """h(S) (k, k), Hermitian, without the correction of the levels."""
@@ -70,11 +76,22 @@ class Pairing(eqx.Module):
         return jnp.diag(jnp.asarray(self.kinetic)[twist]) - strength * rho / (squared + screening)
 
     def matrix(self, twist: Array, protons: Array) -> Array:
-        """exp(-tau h(S)) (k, k); real, between cosines and sines, without a twist."""
-        h = self.field(twist, protons) + jnp.diag(self.level[self.alike])
+        """F (k, k); real, between cosines and sines, without a twist."""
+        h = self.field(twist, protons) + jnp.diag(self.level[self.alike] - jnp.asarray(self.fermi)[twist])
+        amplitude = jnp.diag(self.amplitude[self.alike])
         if self.turn is not None:
-            h = (self.turn.conj().T @ h @ self.turn).real
-        return jax.scipy.linalg.expm(-jnp.exp(self.log_tau) * h, max_squarings=8)
+            h, amplitude = ((self.turn.conj().T @ part @ self.turn).real for part in (h, amplitude))
+        root = jax.scipy.linalg.expm(-0.5 * jnp.exp(self.log_tau) * h, max_squarings=8)
+        return root @ amplitude @ root - self.shift * jnp.eye(len(h))
+
+
+def _open_shell(amplitude: np.ndarray, alike: np.ndarray, squares: np.ndarray, pairs: int) -> None:
+    """Amplitudes from 1 to -1 within the shell |k|^2 that `pairs` of electrons do not fill, if there is one."""
+    highest = np.sort(squares)[pairs - 1]
+    if pairs == np.sum(squares <= highest):
+        return
+    members = np.unique(alike[squares == highest])
+    amplitude[members] = np.linspace(1, -1, len(members))
 
 
 def _to_real(vectors: np.ndarray) -> np.ndarray:
