@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -122,6 +123,7 @@ def stochastic_reconfiguration(
     floor: float = 1e-3,
     memory: float = 0.97,
     momentum: float = 0.9,
+    reach: float = math.inf,
 ) -> optax.GradientTransformationExtraArgs:
     """Natural gradient as a regression: the step is -lr times the ridge fit of the residual on the scores.
 
@@ -134,7 +136,8 @@ def stochastic_reconfiguration(
                  (Goldshlager, Abrahamsen and Lin, J. Comput. Phys. 516, 113351 (2024))
 
     "auto" is sr for up to SMALL_FISHER parameters, else spring.  Steps longer than `trust` (root mean square of O step)
-    are shortened to it.
+    are shortened to it; in sample space also those longer than `reach`, where the scores of each parameter have size 1:
+    about what a step does to configurations outside the batch, which have had no say in it.
     """
 
     def chosen(size: int) -> str:
@@ -154,7 +157,7 @@ def stochastic_reconfiguration(
             kept = momentum * state.direction + (1 - momentum) * (residual @ o) / len(o)
             metric = fisher / (1 - memory**count)
             step = _solve(metric[None], kept[None] / (1 - momentum**count), damping, floor)[0]
-            new = ReconfigurationState(fisher, kept, state.scale, count)
+            new, blind = ReconfigurationState(fisher, kept, state.scale, count), jnp.zeros(())
         else:
             scale = memory * state.scale + (1 - memory) * jnp.mean(o**2, axis=0)
             size = jnp.sqrt(scale / (1 - memory**count))
@@ -162,8 +165,10 @@ def stochastic_reconfiguration(
             kept = momentum * state.direction if kind == "spring" else jnp.zeros_like(state.direction)
             step = kept + _sample_space(o / size, residual - o @ kept, damping) / size
             new = ReconfigurationState(state.fisher, step, scale, count)
+            blind = jnp.linalg.norm(size * step)
         length = jnp.sqrt(jnp.mean((o @ step) ** 2))
-        rate = schedule(state.updates) * jnp.minimum(learning_rate, trust / jnp.maximum(length, 1e-30))
+        rate = jnp.minimum(learning_rate, trust / jnp.maximum(length, 1e-30))
+        rate = schedule(state.updates) * jnp.minimum(rate, reach / jnp.maximum(blind, 1e-30))
         return _unflat(-rate * step[None], grads, 1), new
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -8,8 +8,8 @@ in units of (2 pi/L)^2, mu the highest occupied level of free electrons.  For la
 determinant of pairs is the Slater determinants of the lowest orbitals of both spins.  A positive shift mixes in pairs
 of higher orbitals with the opposite sign, as repulsion does (natural orbitals of a pair: Lowdin and Shull, Phys. Rev.
 101, 1730 (1956)).  In a shell that symmetry leaves open (fixed protons on a lattice) pairs share its orbitals with
-amplitudes of both signs: those of one sign are the highest singlet of the shell, not the lowest.  A smooth function of S
-and of the parameters: no eigenvalue problem has to be differentiated.
+amplitudes of both signs: those of one sign are the highest singlet of the shell, not the lowest.  A smooth function of
+S and of the parameters: no eigenvalue problem has to be differentiated.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ class Hydrogen(AbstractSystem):
         return jnp.sum(2 / r * jnp.exp(-SCREENING * r))
 
     def training_defaults(self) -> dict[str, Any]:
-        return {"steps": 1000, "batch": 256, "samples": 40_000, "sampler": "mala", "moves": 10, "method": "minsr"}
+        return {"steps": 1000, "batch": 256, "samples": 40_000, "sampler": "mala", "moves": 10, "method": "spring"}
 
     def frames(self, samples: dict[str, np.ndarray]) -> str:
         """The protons of samples as extended XYZ (Angstrom), for ase and its relatives; empty without ase."""
