@@ -32,8 +32,10 @@ OF_PROTONS = 0.15  # learning rate of p, in units of beta F
 OF_LABELS = 0.01  # learning rate of p(n|S)
 IMAGINARY_TIME = 0.1  # 1/Ry per step, of Psi
 ADAM, WARM_UP = 1e-3, 50  # learning rate, and the steps over which it rises to it
-TRUST, TRUST_PROTONS = 0.2, 0.2  # root mean square change of ln Psi and of ln p(S) in a step
-DAMPING, FLOOR = 0.01, 0.1  # of the regression
+TRUST = 0.2  # root mean square change of ln p(S) in a step
+DENSE = {"trust": 0.2, "reach": 0.2, "damping": 0.01, "floor": 0.1}  # of the regression for Psi
+FEW = 2  # atoms that leave much of a box empty: parameters in their own units there, so that smooth functions stay so
+DILUTE = {"trust": 0.05, "reach": 0.05, "damping": 0.03, "floor": 1.0}
 
 
 def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Problem:
@@ -46,7 +48,7 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
     psi, static_psi = trainable(rho.psi)
     occupation, static_occupation = trainable(rho.occupation)
     params = (protons, psi, occupation)
-    optimisers = _optimisers(beta, config)
+    optimisers = _optimisers(system.n, beta, config)
     groups, per_group = electron_chains.groups_of(system, config.batch, config.walkers)
     walkers = electron_chains.start(system, rho, groups, per_group, jax.random.key(config.seed + 1))
     opt_state = tuple(o.init(part) for o, part in zip(optimisers, params, strict=True))
@@ -97,7 +99,7 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
     return Problem(step, start, (static_protons, static_psi, static_occupation), combined)
 
 
-def _optimisers(beta: float, config: Config) -> tuple[Any, Any, Any]:
+def _optimisers(n: int, beta: float, config: Config) -> tuple[Any, Any, Any]:
     """For p a natural gradient in units of beta F, with a running Fisher matrix; for Psi that in sample space.
 
     Psi has many times more parameters than a batch has walkers: SPRING, which keeps what earlier batches found.
@@ -105,13 +107,13 @@ def _optimisers(beta: float, config: Config) -> tuple[Any, Any, Any]:
     schedule = optimize.ramp_and_cosine(config.steps, WARM_UP)
     rate, inverse = config.learning_rate or 1.0, beta if math.isfinite(beta) else 1.0
     of_protons = optimize.stochastic_reconfiguration(
-        rate * OF_PROTONS * inverse, schedule, "sr", trust=TRUST_PROTONS, damping=0.1
+        rate * OF_PROTONS * inverse, schedule, "sr", trust=TRUST, damping=0.1
     )
     of_labels = optimize.adam(rate * OF_LABELS, schedule, config.clip)  # a level seldom drawn has no Fisher matrix
     if config.optimiser == "adam":
         return of_protons, optimize.adam(rate * ADAM, schedule, config.clip), of_labels
     of_psi = optimize.stochastic_reconfiguration(
-        rate * IMAGINARY_TIME, schedule, config.method, trust=TRUST, damping=DAMPING, floor=FLOOR, reach=TRUST
+        rate * IMAGINARY_TIME, schedule, config.method, **(DILUTE if n <= FEW else DENSE)
     )
     return of_protons, of_psi, of_labels
 

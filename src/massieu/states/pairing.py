@@ -40,8 +40,8 @@ class Pairing(eqx.Module):
     fermi: np.ndarray  # (Q,): mu
     alike: np.ndarray  # (k,): which level each plane wave has
     level: Array  # corrections of the kinetic energy, one for each |k|, or for each +-k where symmetry is broken
-    amplitude: Array  # of the same levels
-    shift: Array
+    amplitude: Array | np.ndarray  # of the same levels
+    shift: Array | np.ndarray
 
     def __init__(self, vectors: np.ndarray, twist: np.ndarray, n: int, length: float, rs: float, broken: bool = False):
         self.kinetic = np.sum((vectors + twist[:, None]) ** 2, axis=-1)
@@ -64,7 +64,8 @@ class Pairing(eqx.Module):
         first = np.ones(self.alike.max() + 1)
         if broken:
             _open_shell(first, self.alike, squares, (n + 1) // 2)
-        self.amplitude, self.level, self.shift = jnp.asarray(first), jnp.zeros(len(first)), jnp.zeros(())
+        free = np if n == 1 else jnp  # one electron has no node: its amplitudes stay positive
+        self.amplitude, self.level, self.shift = free.asarray(first), jnp.zeros(len(first)), free.zeros(())
 
     def field(self, twist: Array, protons: Array) -> Array:
         """h(S) (k, k), Hermitian, without the correction of the levels."""
@@ -78,7 +79,7 @@ class Pairing(eqx.Module):
     def matrix(self, twist: Array, protons: Array) -> Array:
         """F (k, k); real, between cosines and sines, without a twist."""
         h = self.field(twist, protons) + jnp.diag(self.level[self.alike] - jnp.asarray(self.fermi)[twist])
-        amplitude = jnp.diag(self.amplitude[self.alike])
+        amplitude = jnp.diag(jnp.asarray(self.amplitude)[self.alike])
         if self.turn is not None:
             h, amplitude = ((self.turn.conj().T @ part @ self.turn).real for part in (h, amplitude))
         root = jax.scipy.linalg.expm(-0.5 * jnp.exp(self.log_tau) * h, max_squarings=8)
