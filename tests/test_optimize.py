@@ -70,3 +70,14 @@ def test_clipping_shortens_long_gradients_and_leaves_short_ones():
     huge, unit = (adam.update(jnp.array(g), adam.init(jnp.zeros(2)))[1] for g in ([3e5, 4e5], [0.6, 0.8]))
     for a, b in zip(jax.tree.leaves(huge), jax.tree.leaves(unit), strict=True):
         np.testing.assert_allclose(a, b)
+
+
+@pytest.mark.parametrize("method", ["minsr", "spring"])
+def test_steps_in_sample_space_are_bounded_outside_the_batch(method):
+    """`reach` is the length of the step where every score has size 1, for more parameters than samples."""
+    rng = np.random.default_rng(2)
+    scores, residual = jnp.asarray(rng.normal(size=(20, 60))), jnp.asarray(1e3 * rng.normal(size=20))
+    optimiser = optimize.stochastic_reconfiguration(1.0, CONSTANT, method, trust=1e9, floor=0.0, reach=0.1)
+    step, _ = optimiser.update(jnp.zeros(60), optimiser.init(jnp.zeros(60)), scores=scores, residual=residual)
+    size = jnp.sqrt(jnp.mean(scores**2, axis=0))
+    np.testing.assert_allclose(jnp.linalg.norm(size * step), 0.1, rtol=1e-6)
