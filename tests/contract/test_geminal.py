@@ -65,7 +65,9 @@ def test_shells_that_fixed_protons_leave_open_start_with_both_signs(n, amplitude
     found = pairing.amplitude[np.unique(pairing.alike[shell])]
     np.testing.assert_allclose(found, amplitudes)
     smooth = Pairing(vectors, np.zeros((1, 3)), n, 5.0, 1.3)
+    twisted = Pairing(vectors, np.array([[0.1, 0.2, 0.3]]), n, 5.0, 1.3, broken=True)
     np.testing.assert_allclose(smooth.amplitude, 1.0)
+    np.testing.assert_allclose(twisted.amplitude, 1.0)
 
 
 def test_pairing_follows_translations():

@@ -62,8 +62,8 @@ class Pairing(eqx.Module):
         same = np.sort(np.stack([vectors @ [1, 100, 10000], -vectors @ [1, 100, 10000]]), axis=0)[0]
         _, self.alike = np.unique(same if broken else squares, return_inverse=True)
         first = np.ones(self.alike.max() + 1)
-        if broken:
-            _open_shell(first, self.alike, squares, (n + 1) // 2)
+        if broken and self.turn is not None:  # a twist parts the plane waves of a shell
+            first = _signs_of_open_shell(first, self.alike, squares, (n + 1) // 2)
         free = np if n == 1 else jnp  # one electron has no node: its amplitudes stay positive
         self.amplitude, self.level, self.shift = free.asarray(first), jnp.zeros(len(first)), free.zeros(())
 
@@ -86,13 +86,14 @@ class Pairing(eqx.Module):
         return root @ amplitude @ root - self.shift * jnp.eye(len(h))
 
 
-def _open_shell(amplitude: np.ndarray, alike: np.ndarray, squares: np.ndarray, pairs: int) -> None:
-    """Amplitudes from 1 to -1 within the shell |k|^2 that `pairs` of electrons do not fill, if there is one."""
+def _signs_of_open_shell(amplitude: np.ndarray, alike: np.ndarray, squares: np.ndarray, pairs: int) -> np.ndarray:
+    """Amplitudes with those from 1 to -1 in the shell |k|^2 that `pairs` of electrons do not fill, if there is one."""
     highest = np.sort(squares)[pairs - 1]
     if pairs == np.sum(squares <= highest):
-        return
-    members = np.unique(alike[squares == highest])
-    amplitude[members] = np.linspace(1, -1, len(members))
+        return amplitude
+    members, signed = np.unique(alike[squares == highest]), amplitude.copy()
+    signed[members] = np.linspace(1, -1, len(members))
+    return signed
 
 
 def _to_real(vectors: np.ndarray) -> np.ndarray:
