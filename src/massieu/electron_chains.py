@@ -127,16 +127,17 @@ def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind:
     def value_and_force(at: Any, x: Array) -> tuple[Array, Array]:
         return chunked(one, each, (at, x))
 
-    def a_move(state: Any, key: Array) -> tuple[Any, Array]:
-        at, x, value, force = state
+    def a_move(state: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
+        (at, x, value, force), (key, count) = state, now
         if rho.occupation is not None:
             key, of_label = jax.random.split(key)
-            at, value, force = _relabelled(rho, value_and_force, of_label, at, x, value, force)
+            relabelled = lambda: _relabelled(rho, value_and_force, of_label, at, x, value, force)  # noqa: E731
+            at, value, force = jax.lax.cond(count % 2 == 0, relabelled, lambda: (at, value, force))
         x, accepted, value, force = sampling.move(kind, value_and_force, key, at, x, value, force, walkers.step)
         return (at, x, value, force), jnp.mean(accepted)
 
     first: Any = (at, x, *value_and_force(at, x))
-    (at, x, *_), accepted = jax.lax.scan(a_move, first, jax.random.split(of_x, moves))
+    (at, x, *_), accepted = jax.lax.scan(a_move, first, (jax.random.split(of_x, moves), jnp.arange(moves)))
     acceptance = jnp.mean(accepted)
     label = walkers.label if rho.occupation is None else at.label.reshape(walkers.label.shape)
     step = sampling.adapted(kind, walkers.step, acceptance)

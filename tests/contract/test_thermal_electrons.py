@@ -10,6 +10,7 @@ import pytest
 
 from massieu.geometry import integer_vectors
 from massieu.physics.fermi_gas import ideal_gas
+from massieu.states import cusped_potential
 from massieu.states.thermal import CanonicalLevels, Occupied, ThermalState
 
 TWIST = np.array([[0.1, -0.2, 0.3]])
@@ -26,11 +27,14 @@ def moved(n: int, size: float = 2.0) -> ThermalState:
     """A state whose flow is as strong as its bound allows."""
     psi = ThermalState((n // 2, n // 2), LENGTH, BETA, integer_vectors(3, 1.0), TWIST, rs=1.5, layers=2,
                        key=jax.random.key(0))  # fmt: skip
-    keys = jax.random.split(jax.random.key(1))
-    pairs = size * jax.random.normal(keys[0], psi.repulsion.coefficients.shape)
-    single = size * jax.random.normal(keys[1], psi.attraction.shape)
-    strong = eqx.tree_at(lambda s: (s.repulsion.coefficients, s.attraction), psi, (pairs, single))
-    return strong.projected()
+
+    def where(s: ThermalState):
+        return s.flow.pairs.coefficients, s.flow.single, s.flow.pair_cusps, s.flow.single_cusps
+
+    keys = jax.random.split(jax.random.key(1), 4)
+    sizes = [0.03 * size, 0.03 * size, size, size]  # plane waves add up
+    drawn = [s * jax.random.normal(k, part.shape) for k, s, part in zip(keys, sizes, where(psi), strict=True)]
+    return eqx.tree_at(where, psi, drawn).projected()
 
 
 def at(psi: ThermalState, n: int):
@@ -42,14 +46,50 @@ def test_every_layer_is_a_bijection(n):
     """Jacobian determinants from autodiff, positive wherever the electrons are."""
     psi = moved(n)
     protons = at(psi, n).protons
-    z_of = lambda x: psi._mapped(protons, x.reshape(n, 3))[0].ravel()  # noqa: E731
+    z_of = lambda x: psi.flow(protons, x.reshape(n, 3))[0].ravel()  # noqa: E731
     x = jax.random.uniform(jax.random.key(2), (200, 3 * n))
     jacobians = jax.jit(jax.vmap(jax.jacfwd(z_of)))(x)
     sign, log_det = np.linalg.slogdet(jacobians)
     assert np.all(sign > 0)
-    ours = jax.vmap(lambda x: psi._mapped(protons, x.reshape(n, 3))[1])(x)
+    ours = jax.vmap(lambda x: psi.flow(protons, x.reshape(n, 3))[1])(x)
     np.testing.assert_allclose(ours, log_det, atol=1e-10)
     assert np.std(log_det) > 0.05  # the flow does something
+
+
+def test_curvatures_of_cusped_potentials_are_bounded():
+    """Second derivatives from autodiff, all over the box and near contact, against the bounds from both sides."""
+    ranges = np.array([0.1, 0.2, 0.5])
+    highest = cusped_potential.highest_curvature(ranges)
+    r = jax.random.uniform(jax.random.key(0), (20_000, 3)) * jnp.where(jnp.arange(20_000) % 2, 1.0, 0.3)[:, None]
+    for c in np.concatenate([np.eye(3), -np.eye(3), [[0.5, -0.7, 0.3]]]):
+        slope = lambda r, c=c: cusped_potential.derivatives(c, ranges, r)[0]  # noqa: E731
+        second = cusped_potential.derivatives(jnp.broadcast_to(c, (len(r), 3)), ranges, r)[1]
+        np.testing.assert_allclose(jax.vmap(jax.jacfwd(slope))(r), second, atol=1e-10)
+        whole = cusped_potential.derivatives(jnp.broadcast_to(c, (64, 3)), ranges, r[:64], orders=4)
+        third = lambda r, c=c: cusped_potential.derivatives(c, ranges, r, orders=4)[2]  # noqa: E731
+        middle = lambda r, c=c: cusped_potential.derivatives(c, ranges, r)[1]  # noqa: E731
+        np.testing.assert_allclose(jax.vmap(jax.jacfwd(middle))(r[:64]), whole[2], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(jax.vmap(jax.jacfwd(third))(r[:64]), whole[3], rtol=1e-9, atol=1e-7)
+        assert np.linalg.eigvalsh(second).min() > cusped_potential.lowest_curvature(c, highest)
+
+
+def test_the_density_has_cusps():
+    """ln|Psi|^2 has a kink where electrons meet protons or each other, and nowhere else."""
+    psi = moved(2)
+    here, still = Occupied(at(psi, 2), jnp.array([1, 0])), jnp.array([0.3, 0.1, 0.7])
+    way = jnp.array([0.48, 0.6, 0.64])
+
+    def kink(start):
+        """Half the jump of the slope: second differences over h, without their linear part."""
+
+        def at_step(h):
+            density = [psi.log_density(here, jnp.stack([still, start + s * way])) for s in (h, 0.0, -h)]
+            return float(density[0] - 2 * density[1] + density[2]) / h
+
+        return abs(2 * at_step(1e-4) - at_step(2e-4))
+
+    assert min(kink(here.protons[0]), kink(still)) > 0.1
+    assert kink(jnp.array([0.9, 0.4, 0.2])) < 1e-3
 
 
 def test_states_are_orthonormal():
@@ -70,8 +110,9 @@ def test_states_are_orthonormal():
 
 
 def test_local_energy_is_the_laplacian():
-    psi = moved(2)
-    o, x = Occupied(at(psi, 2), jnp.array([1, 0])), jax.random.uniform(jax.random.key(4), (2, 3))
+    """Derivatives by hand against finite differences, at a twist."""
+    psi = moved(4)
+    o, x = Occupied(at(psi, 4), jnp.array([1, 2, 0, 3])), jax.random.uniform(jax.random.key(4), (4, 3))
 
     @jax.jit
     def wave(x):
@@ -79,7 +120,7 @@ def test_local_energy_is_the_laplacian():
         return jnp.exp(size + 1j * phase)
 
     h, middle, local = 1e-4, wave(x), jax.jit(lambda x: psi.local(o, x))(x)
-    ways = h * jnp.eye(6).reshape(6, 2, 3)
+    ways = h * jnp.eye(12).reshape(12, 4, 3)
     laplacian = sum(wave(x + way) + wave(x - way) - 2 * middle for way in ways) / h**2
     np.testing.assert_allclose(local.kinetic, -laplacian / middle, rtol=1e-5)
     gradient = jnp.array([(wave(x + way) - wave(x - way)) / (2 * h * middle) for way in ways])

@@ -77,16 +77,11 @@ class FermionFlow(eqx.Module):
 
     def local(self, label: Array, z: Array) -> Local:
         """T(z) with the local kinetic energy, from the hand-propagated derivatives."""
-        n, dim = z.shape
         jet = self.flow.jet(self.coefficients(label), z)
-        metric = (jet.jacobian @ jet.jacobian.T).reshape(n, dim, n, dim)
-        slater = reference_jet(self.reference(label), z, metric, self.spins)
-        slope = slater.gradient.reshape(-1)
-        gradient = jet.jacobian.T @ slope + jet.half_gradient
-        laplacian = slater.curvature + slope @ jet.laplacian + jet.half_laplacian
-        kinetic = -(laplacian + jnp.sum(gradient * gradient))
+        slater = reference_jet(self.reference(label), z, jet.metric(len(z)), self.spins)
+        gradient, kinetic = jet.local(slater.gradient, slater.curvature)
         log_abs = slater.log_abs - 0.5 * jet.log_det
-        return Local(jet.x, gradient.reshape(n, dim), kinetic, log_abs, jet.least)
+        return Local(jet.x, gradient, kinetic, log_abs, jet.least)
 
     def surrogate(self, label: Array, z: Array, gradient: Array) -> Array:
         """Re and Im (2,) of a function whose derivative by the parameters is that of ln Psi_K(x) at fixed x = T(z).

@@ -35,8 +35,8 @@ SMALL = 1e-3  # size of the first coefficients: nearly the identity, but no two 
 class FlowJet(NamedTuple):
     """What the local energy needs of x = T(z), derivatives by x.
 
-    x (N, dim); log_det of dx/dz; jacobian dz/dx (Nd, Nd); laplacian of z (Nd,); gradient (Nd,) and laplacian of
-    -1/2 ln det dx/dz; least: smallest pivot of the layers' Jacobians, > 0 for a bijection.
+    x (N, dim), or z for a flow from x to z; log_det of dx/dz; jacobian dz/dx (Nd, Nd); laplacian of z (Nd,); gradient
+    (Nd,) and laplacian of -1/2 ln det dx/dz; least: smallest pivot of the layers' Jacobians, > 0 for a bijection.
     """
 
     x: Array
@@ -46,6 +46,21 @@ class FlowJet(NamedTuple):
     half_gradient: Array
     half_laplacian: Array
     least: Array
+
+    def metric(self, n: int) -> Array:
+        """(dz/dx)(dz/dx)^T as (N, dim, N, dim)."""
+        dim = len(self.jacobian) // n
+        return (self.jacobian @ self.jacobian.T).reshape(n, dim, n, dim)
+
+    def local(self, slope: Array, curvature: Array) -> tuple[Array, Array]:
+        """Gradient (N, dim) of ln Psi by x and -lap Psi/Psi, from slope (N, dim) and curvature of ln D by z.
+
+        The curvature is contracted with the metric.
+        """
+        flat = slope.reshape(-1)
+        gradient = self.jacobian.T @ flat + self.half_gradient
+        laplacian = curvature + flat @ self.laplacian + self.half_laplacian
+        return gradient.reshape(slope.shape), -(laplacian + jnp.sum(gradient * gradient))
 
 
 class PairFlow(eqx.Module):
@@ -92,7 +107,7 @@ class PairFlow(eqx.Module):
     def layer(self, c: Array, z: Array) -> tuple[Array, Array]:
         """One layer with coefficients (kinds, V): new positions and Jacobian (Nd, Nd)."""
         push, stretch = self.derivatives(c, z, (1, 2))
-        return z + jnp.sum(push, axis=1), _jacobian(stretch)
+        return z + jnp.sum(push, axis=1), pair_jacobian(stretch)
 
     def __call__(self, c: Array, z: Array) -> tuple[Array, Array]:
         """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, V)."""
@@ -105,16 +120,8 @@ class PairFlow(eqx.Module):
     def derivatives(self, c: Array, z: Array, orders: tuple[int, ...]) -> list[Array]:
         """Derivatives of u (N, N, dim, .., dim) of the orders 1 to 4 at all separations z_i - z_j."""
         waves = plane_waves(z, self.vectors)
-        between = waves[:, None] * waves[None].conj()
         weights = c[self.kinds] if len(c) > 1 else c[0]
-        even, odd = between.real * weights, between.imag * weights
-        out = []
-        for order in orders:
-            factor = (2 * np.pi) ** (order - 2) * (-1.0 if order in (1, 2) else 1.0)
-            monomial = _monomial(self.vectors, order)
-            values = (even if order % 2 == 0 else odd) @ monomial.reshape(len(monomial), -1)
-            out.append(factor * values.reshape(*values.shape[:2], *monomial.shape[1:]))
-        return out
+        return wave_derivatives(waves[:, None] * waves[None].conj() * weights, self.vectors, orders)
 
     def jet(self, c: Array, z: Array) -> FlowJet:
         """x = T(z) with everything for the local energy, from the last layer back to the first."""
@@ -127,16 +134,16 @@ class PairFlow(eqx.Module):
         jacobian, laplacian = jnp.eye(n * dim), jnp.zeros(n * dim)
         gradient, half, log_det, least = jnp.zeros(n * dim), jnp.zeros(()), jnp.zeros(()), jnp.asarray(jnp.inf)
         for stretch, third, fourth in reversed(stack):
-            inverse, of_layer, pivot = inverse_and_log_det_spd(_jacobian(stretch))
+            inverse, of_layer, pivot = inverse_and_log_det_spd(pair_jacobian(stretch))
             log_det, least = log_det + of_layer, jnp.minimum(least, pivot)
             jacobian = inverse @ jacobian
-            metric = _between(jacobian @ jacobian.T, n, dim)
-            response = _between(inverse, n, dim)
+            metric = between(jacobian @ jacobian.T, n, dim)
+            response = between(inverse, n, dim)
             laplacian = inverse @ (laplacian - jnp.einsum("ijabc,ijbc->ia", third, metric).reshape(-1))
             slope = -0.5 * jnp.einsum("ijabc,ijbc->ia", third, response).reshape(-1)
             gradient = gradient + jacobian.T @ slope
             bend = -0.25 * jnp.einsum("ijabcd,ijab,ijcd->", fourth, response, metric)
-            half = half + slope @ laplacian + bend + 0.5 * _squared_change(third, inverse, jacobian)
+            half = half + slope @ laplacian + bend + 0.5 * squared_change(third, inverse, jacobian)
         return FlowJet(z, log_det, jacobian, laplacian, gradient, half, least)
 
     def parameter_gradient(self, c: Array, z: Array, pulls: Array, volumes: Array) -> Array:
@@ -149,14 +156,14 @@ class PairFlow(eqx.Module):
         for of_layer in c:
             push, stretch, third = self.derivatives(of_layer, z, (1, 2, 3))
             waves = plane_waves(z, self.vectors)
-            stack.append((_jacobian(stretch), third, waves[:, None] * waves[None].conj()))
+            stack.append((pair_jacobian(stretch), third, waves[:, None] * waves[None].conj()))
             z = z + jnp.sum(push, axis=1)
         pull, gradients = -pulls, []
-        for jacobian, third, between in reversed(stack):
-            response = _between(inverse_and_log_det_spd(jacobian)[0], n, dim)
+        for jacobian, third, wave in reversed(stack):
+            response = between(inverse_and_log_det_spd(jacobian)[0], n, dim)
             along = (pull[:, :, None] - pull[:, None]) @ self.vectors.T  # (R, N, N, V)
             squared = response.reshape(n, n, -1) @ _monomial(self.vectors, 2).reshape(len(self.vectors), -1).T
-            pairs = -along * between.imag / (4 * np.pi) + 0.25 * volumes[:, None, None, None] * squared * between.real
+            pairs = -along * wave.imag / (4 * np.pi) + 0.25 * volumes[:, None, None, None] * squared * wave.real
             gradients.append(jnp.stack([jnp.sum(pairs * m[..., None], axis=(1, 2)) for m in self._masks()], axis=1))
             slope = -0.5 * jnp.einsum("ijabc,ijbc->ia", third, response)
             moved = (pull.reshape(len(pull), -1) @ jacobian).reshape(pull.shape)
@@ -230,6 +237,17 @@ def _lowest_eigenvalue(m: dict[tuple[int, int], Array], dim: int) -> Array:
     return mean + 2 * p * jnp.cos(angle + 2 * np.pi / 3)
 
 
+def wave_derivatives(wave: Array, vectors: np.ndarray, orders: tuple[int, ...]) -> list[Array]:
+    """Derivatives (.., dim, .., dim) of sum_n Re wave_n / (2 pi)^2, wave (.., V) proportional to exp(2 pi i n.s)."""
+    out = []
+    for order in orders:
+        factor = (2 * np.pi) ** (order - 2) * (-1.0 if order in (1, 2) else 1.0)
+        monomial = _monomial(vectors, order)
+        values = (wave.real if order % 2 == 0 else wave.imag) @ monomial.reshape(len(monomial), -1)
+        out.append(factor * values.reshape(*wave.shape[:-1], *monomial.shape[1:]))
+    return out
+
+
 def _monomial(vectors: np.ndarray, order: int) -> np.ndarray:
     """n_a n_b ... (V, dim, .., dim)."""
     out = vectors.astype(float)
@@ -238,7 +256,7 @@ def _monomial(vectors: np.ndarray, order: int) -> np.ndarray:
     return out
 
 
-def _jacobian(stretch: Array) -> Array:
+def pair_jacobian(stretch: Array) -> Array:
     """1 + Hess(sum_{i<j} u) as (Nd, Nd) from the second derivatives (N, N, dim, dim)."""
     n, _, dim, _ = stretch.shape
     own = jnp.eye(dim) + jnp.sum(stretch, axis=1)
@@ -246,19 +264,25 @@ def _jacobian(stretch: Array) -> Array:
     return blocks.transpose(0, 2, 1, 3).reshape(n * dim, n * dim)
 
 
-def _between(m: Array, n: int, dim: int) -> Array:
+def between(m: Array, n: int, dim: int) -> Array:
     """m_ii - m_ij - m_ji + m_jj (N, N, dim, dim) of a matrix (Nd, Nd): what a change of z_i - z_j sees."""
     blocks = m.reshape(n, dim, n, dim).transpose(0, 2, 1, 3)
     own = jnp.einsum("iiab->iab", blocks)
     return own[:, None] + own[None] - blocks - blocks.transpose(1, 0, 2, 3)
 
 
-def _squared_change(third: Array, inverse: Array, jacobian: Array) -> Array:
-    """sum_a tr (A^-1 dA_a)^2 over the Cartesian directions a of x, with dA_a the change of a layer's Jacobian."""
+def squared_change(third: Array, inverse: Array, jacobian: Array, own: Array | None = None) -> Array:
+    """sum_a tr (A^-1 dA_a)^2 over the Cartesian directions a of x, with dA_a the change of a layer's Jacobian.
+
+    `own` (N, dim, dim, dim): third derivatives of an external potential.
+    """
     n, _, dim, *_ = third.shape
     moved = jacobian.reshape(n, dim, n * dim)
     change = jnp.einsum("ijabc,ijcx->xijab", third, moved[:, None] - moved[None])
-    blocks = jnp.eye(n)[:, :, None, None] * jnp.sum(change, axis=2)[:, :, None] - change
+    alone = jnp.sum(change, axis=2)
+    if own is not None:
+        alone = alone + jnp.einsum("iabc,icx->xiab", own, moved)
+    blocks = jnp.eye(n)[:, :, None, None] * alone[:, :, None] - change
     relative = inverse @ blocks.transpose(0, 1, 3, 2, 4).reshape(n * dim, n * dim, n * dim)
     return jnp.sum(relative * relative.transpose(0, 2, 1))
 

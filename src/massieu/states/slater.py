@@ -39,13 +39,18 @@ def determinant_jet(momenta: Array, z: Array, metric: Array) -> SlaterJet:
     """One determinant of momenta (N, dim) at z (N, dim); metric (N, dim, N, dim)."""
     ik = 2j * jnp.pi * momenta
     orbitals = jnp.exp(ik @ z.T)  # (orbital, electron)
+    first = ik[:, None] * orbitals[..., None]
+    return orbitals_jet(orbitals, first, ik[:, None, :, None] * first[:, :, None], metric)
+
+
+def orbitals_jet(orbitals: Array, first: Array, second: Array, metric: Array) -> SlaterJet:
+    """One determinant of orbitals (orbital, electron) with their derivatives (.., dim) and (.., dim, dim) by z."""
     inverse, phase, log_abs = inverse_and_log_det(orbitals)  # (electron, orbital)
-    first = jnp.einsum("ji,ia,im->ajm", inverse, ik, orbitals)
-    second = jnp.einsum("ji,ia,ib,ij->jab", inverse, ik, ik, orbitals)
-    own = jnp.einsum("jajb,jab->", metric, second)
-    crossed = jnp.einsum("jamb,amj,bjm->", metric, first, first)
-    log_abs = log_abs - 0.5 * math.lgamma(len(z) + 1)
-    return SlaterJet(log_abs, phase, jnp.einsum("ajj->ja", first), own - crossed)
+    mixed = jnp.einsum("ji,ima->ajm", inverse, first)
+    own = jnp.einsum("jajb,ji,ijab->", metric, inverse, second)
+    crossed = jnp.einsum("jamb,amj,bjm->", metric, mixed, mixed)
+    log_abs = log_abs - 0.5 * math.lgamma(len(orbitals) + 1)
+    return SlaterJet(log_abs, phase, jnp.einsum("ajj->ja", mixed), own - crossed)
 
 
 def product_jet(momenta: Array, z: Array, metric: Array, spins: tuple[int, ...]) -> SlaterJet:

@@ -3,9 +3,9 @@
     Psi_nS(R) = D_n(z) sqrt(det dz/dR),     z = G_S(R)
 
 D_n is a product of Slater determinants of both spins of the eigenstates of a mean field h(S) between plane waves; G_S
-is a stack of gradients of convex functions, 1/2 |r|^2 + sum u(r_i - r_j) + sum w(r_i - S_I), a bijection of the torus:
-overlaps of the Psi_nS are those of the determinants.  p(n|S) are the canonical weights of the levels of h(S) with
-trainable corrections that depend on the levels and on S (Li et al., arXiv:2507.18540, have a transformer on top).
+is a bijection of the torus, so that overlaps of the Psi_nS are those of the determinants.  p(n|S) are the canonical
+weights of the levels of h(S) with trainable corrections that depend on the levels and on S (Li et al.,
+arXiv:2507.18540, have a transformer on top).
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ import numpy as np
 from jax import Array
 
 from massieu.geometry import plane_waves
-from massieu.linear_algebra import inverse_and_log_det, inverse_and_log_det_spd
+from massieu.linear_algebra import inverse_and_log_det
 from massieu.physics.fermi_gas import log_symmetric, sample_occupied
-from massieu.physics.kinetic import local_kinetic
+from massieu.states.atomic_flow import AtomicFlow
 from massieu.states.electron_network import Layer, layer
 from massieu.states.geminal import LocalState
-from massieu.states.pair_flow import PairFlow, bound_scale
 from massieu.states.pairing import Pairing
+from massieu.states.slater import joined, orbitals_jet
 
-SHARE = 0.5  # of the bound on the curvature, for the potentials of protons; the rest is for those of electrons
 HIDDEN = 8
 
 
@@ -95,8 +94,7 @@ class ThermalState(eqx.Module):
     vectors: np.ndarray  # (k, 3)
     twist: np.ndarray  # (Q, 3)
     plane_waves: Pairing  # its field alone, not trained
-    repulsion: PairFlow
-    attraction: Array  # (layers, V)
+    flow: AtomicFlow
 
     def __init__(self, spins: tuple[int, int], length: float, beta: float, vectors: np.ndarray, twist: np.ndarray,
                  *, rs: float, layers: int = 3, key: Array):  # fmt: skip
@@ -104,9 +102,8 @@ class ThermalState(eqx.Module):
         self.vectors, self.twist = vectors, twist
         field = Pairing(vectors, twist, sum(spins), length, rs)
         self.plane_waves = jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf, field)
-        radius = min(4.5, 1.2 * length / rs)
-        self.repulsion = PairFlow(spins, 3, layers=layers, radius=radius, by_momentum=False, key=key)
-        self.attraction = jnp.zeros((layers, len(self.repulsion.vectors)))
+        radius = min(3.2, 0.8 * length / rs)  # shorter waves are left to the functions with a cusp
+        self.flow = AtomicFlow(spins, length, layers=layers, radius=radius, key=key)
 
     @property
     def is_real(self) -> bool:
@@ -115,9 +112,9 @@ class ThermalState(eqx.Module):
 
     @property
     def walker_bytes(self) -> int:
-        """Memory of one local energy, one direction at a time."""
+        """Memory of one local energy: third derivatives of the layers, fourth derivatives of pairs."""
         n = sum(self.spins)
-        return 8 * (8 * (3 * n) ** 2 + 16 * n * n * len(self.repulsion.vectors))
+        return 8 * (4 * (3 * n) ** 3 + n * n * (3 * len(self.flow.pairs.vectors) + 6 * 81))
 
     def around(self, twist: Array, protons: Array) -> ThermalSurroundings:
         """Levels and eigenstates of the mean field at S."""
@@ -127,11 +124,10 @@ class ThermalState(eqx.Module):
 
     def log_psi(self, at: Occupied, x: Array) -> tuple[Array, Array]:
         """ln|Psi_nS| and its phase."""
-        z, log_det = self._mapped(at.protons, x)
+        z, log_det = self.flow(at.protons, x)
         orbitals = plane_waves(z, self.vectors) @ at.shared.states[:, at.label]  # (electron, N)
         size, angle = 0.5 * log_det, 2 * math.pi * jnp.sum(z @ jnp.asarray(self.twist)[at.shared.twist])
-        up = self.spins[0]
-        for block in (orbitals[:up, :up], orbitals[up:, up:]):
+        for block in self._by_spin(orbitals):
             _, phase, of_block = inverse_and_log_det(block)
             size, angle = size + of_block - 0.5 * math.lgamma(len(block) + 1), angle + jnp.angle(phase)
         return size, angle
@@ -141,47 +137,33 @@ class ThermalState(eqx.Module):
         return 2 * self.log_psi(at, x)[0]
 
     def local(self, at: Occupied, x: Array) -> LocalState:
-        """Gradient of ln Psi and -lap Psi/Psi, direction by direction."""
-
-        def log_psi(x: Array) -> Array:
-            size, angle = self.log_psi(at, x)
-            return size + 1j * angle
-
-        _, pull = jax.vjp(lambda x: self.log_psi(at, x), x)
-        one, zero = jnp.ones(()), jnp.zeros(())
-        gradient = pull((one, zero))[0] + 1j * pull((zero, one))[0]
-        return LocalState(gradient, local_kinetic(log_psi, x))
+        """Gradient of ln Psi and -lap Psi/Psi, from derivatives propagated by hand."""
+        jet = self.flow.jet(at.protons, x)
+        z, metric, up = jet.x, jet.metric(len(x)), self.spins[0]
+        ik, states = 2j * math.pi * self.vectors, at.shared.states[:, at.label]
+        waves = plane_waves(z, self.vectors)
+        derivatives = (
+            (waves @ states).T,
+            jnp.einsum("jk,ka,ki->ija", waves, ik, states),
+            jnp.einsum("jk,ka,kb,ki->ijab", waves, ik, ik, states),
+        )
+        spins = zip(*map(self._by_spin, derivatives), (metric[:up, :, :up], metric[up:, :, up:]), strict=True)
+        slater = joined([orbitals_jet(*one) for one in spins])
+        slope = slater.gradient + 2j * math.pi * jnp.asarray(self.twist)[at.shared.twist]
+        return LocalState(*jet.local(slope, slater.curvature))
 
     def scores(self, at: Occupied, x: Array) -> tuple[ThermalState, ThermalState]:
         """Derivatives of ln|Psi| and of the phase by the parameters of the flow."""
         params, static = eqx.partition(self, lambda leaf: isinstance(leaf, jax.Array))
         _, pull = jax.vjp(lambda params: eqx.combine(params, static).log_psi(at, x), params)
-        one, zero = jnp.ones(()), jnp.zeros(())
-        return pull((one, zero))[0], pull((zero, one))[0]
+        both = jax.vmap(pull)((jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])))[0]
+        return jax.tree.map(lambda leaf: leaf[0], both), jax.tree.map(lambda leaf: leaf[1], both)
 
     def projected(self) -> ThermalState:
-        """The same with potentials inside the bound that makes every layer a bijection."""
-        n, vectors, star = sum(self.spins), self.repulsion.vectors, self.repulsion.star
-        c = self.repulsion.coefficients
-        c = c * bound_scale(c[..., star] / (1 - SHARE), vectors, n)
-        w = self.attraction * bound_scale(self.attraction[:, star] / SHARE, vectors, n)
-        return eqx.tree_at(lambda s: (s.repulsion.coefficients, s.attraction), self, (c, w))
+        """The same with a flow inside the bound that makes it a bijection."""
+        return eqx.tree_at(lambda s: s.flow, self, self.flow.projected())
 
-    def _mapped(self, protons: Array, x: Array) -> tuple[Array, Array]:
-        """G_S(x) and ln det of its Jacobian."""
-        c = self.repulsion.coefficients[:, 0][..., self.repulsion.star]
-        n, log_det = len(x), jnp.zeros(())
-        rho = jnp.sum(plane_waves(protons, self.repulsion.vectors), axis=0).conj()
-        for of_pairs, of_protons in zip(c, self.attraction[:, self.repulsion.star], strict=True):
-            moved, jacobian = self.repulsion.layer(of_pairs, x)
-            push, stretch = self._external(of_protons * rho, x)
-            blocks = (jnp.eye(n)[:, None, :, None] * stretch[:, :, None, :]).reshape(3 * n, 3 * n)
-            x, jacobian = moved + push, jacobian + blocks
-            log_det = log_det + inverse_and_log_det_spd(jacobian)[1]
-        return x, log_det
-
-    def _external(self, amplitude: Array, x: Array) -> tuple[Array, Array]:
-        """Gradient (N, 3), Hessians (N, 3, 3) of sum_I w(x - S_I), w(r) = sum_v c_v cos(2 pi v.r)/(2 pi)^2."""
-        v = self.repulsion.vectors.astype(float)
-        wave = plane_waves(x, self.repulsion.vectors) * amplitude
-        return -(wave.imag @ v) / (2 * math.pi), -jnp.einsum("nv,va,vb->nab", wave.real, v, v)
+    def _by_spin(self, blocks: Array) -> tuple[Array, Array]:
+        """Orbitals and electrons (N, N, ..) of spin up, and of spin down."""
+        up = self.spins[0]
+        return blocks[:up, :up], blocks[up:, up:]
