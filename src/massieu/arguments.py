@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from massieu.config import Config
 from massieu.errors import InputError, did_you_mean
-from massieu.systems import SYSTEMS, System
+from massieu.systems import SYSTEMS, System, group_of
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,11 +53,18 @@ def system_parser(kind: type[System], command: str, lists: bool = False) -> Pars
     return parser
 
 
-def add_training(parser: Parser) -> None:
-    """A flag for every field of the configuration."""
-    options = parser.add_argument_group("training and evaluation")
+def add_training(parser: Parser, kind: type[System]) -> None:
+    """A flag for every field of the configuration; help shows those of use to the system, with its own defaults."""
+    options, group = parser.add_argument_group("training and evaluation"), group_of(kind)
+    system: Callable[[], System] = kind
+    try:
+        own = system().training_defaults()
+    except (InputError, TypeError):  # a system that has to be told what it is
+        own = {}
     for field in dataclasses.fields(Config):
-        add_flag(options, field.name, field, typing.get_type_hints(Config)[field.name])
+        hidden = group not in field.metadata["only"]
+        default = own.get(field.name, field.default)
+        add_flag(options, field.name, field, typing.get_type_hints(Config)[field.name], default=default, hidden=hidden)
 
 
 def training(values: dict[str, Any]) -> dict[str, Any]:
@@ -70,14 +77,27 @@ def parameters(kind: type[System]) -> dict[str, dataclasses.Field]:
     return {f.metadata["flag"] or f.name: f for f in dataclasses.fields(kind) if "help" in f.metadata}
 
 
-def add_flag(group: Any, name: str, field: dataclasses.Field, hint: Any, lists: bool = False) -> None:
-    """One flag; None when it is not given, so that defaults stay in one place, the dataclass."""
+def add_flag(
+    group: Any,
+    name: str,
+    field: dataclasses.Field,
+    hint: Any,
+    lists: bool = False,
+    *,
+    default: Any = None,
+    hidden: bool = False,
+) -> None:
+    """One flag; None when it is not given, so that defaults stay in one place, the dataclass.
+
+    default: to show instead of the field's; hidden: not shown in the help.
+    """  # fmt: skip
     inner = [t for t in typing.get_args(hint) if t is not type(None)] if _is_optional(hint) else [hint]
-    default = "" if field.default is None else f" (default: {field.default})"
+    shown = field.default if default is None else default
+    text = argparse.SUPPRESS if hidden else field.metadata["help"] + ("" if shown is None else f" (default: {shown})")
     many = lists and inner[0] is not str
     kind = checked_list(name, inner[0]) if many else checked(name, inner[0])
     flag, metavar = "--" + name.replace("_", "-"), inner[0].__name__.upper() + (",..." if many else "")
-    group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=field.metadata["help"] + default)
+    group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)
 
 
 def _is_optional(hint: Any) -> bool:

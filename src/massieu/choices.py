@@ -18,7 +18,7 @@ from massieu.evaluation_family import NODES, evaluate_range
 from massieu.evaluation_hydrogen import evaluate_hydrogen
 from massieu.evaluation_quantum import evaluate_quantum
 from massieu.evaluation_qubits import evaluate_qubits
-from massieu.systems import ClassicalSystem, Hydrogen, QuantumSystem, QubitSystem, System
+from massieu.systems import ClassicalSystem, Hydrogen, QuantumSystem, QubitSystem, System, group_of
 from massieu.systems.base import PairwiseSpins
 from massieu.systems.lattice_field import LatticeField
 from massieu.train import Problem, TrainState, problem
@@ -32,12 +32,11 @@ EVALUATION_SEED = 2**20  # apart from the training's steps
 def configure(system: System, **options: Any) -> Config:
     """The configuration: general defaults, then the system's, then the user's options; InputError for unknown names."""
     fields = {field.name: field for field in dataclasses.fields(Config)}
-    kinds = {QuantumSystem: "particles", QubitSystem: "qubits", Hydrogen: "atoms"}
-    kind = next((name for group, name in kinds.items() if isinstance(system, group)), "classical")
+    group = group_of(type(system))
     for name, value in options.items():
         if name not in fields:
             raise InputError(f"{name} = {value}: no such option{did_you_mean(name, fields)}")
-        if kind not in fields[name].metadata["only"] and value != fields[name].default:
+        if group not in fields[name].metadata["only"] and value != fields[name].default:
             raise InputError(f"{name} = {value}: must be left out, {system.name} has no use for it")
     if options.get("data") is not None:
         require(Path(options["data"]).is_file(), "data", options["data"], "a .npy file of configurations")

@@ -113,7 +113,7 @@ def _run(arguments: list[str]) -> int:
 
     kind, rest = named_system(arguments, "run")
     parser = system_parser(kind, "run")
-    flags.add_training(parser)
+    flags.add_training(parser, kind)
     parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
     values = vars(parser.parse(rest))
@@ -174,7 +174,7 @@ def _sweep(arguments: list[str]) -> int:
 
     kind, rest = named_system(arguments, "sweep")
     parser = system_parser(kind, "sweep", lists=True)
-    flags.add_training(parser)
+    flags.add_training(parser, kind)
     parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
     parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
     values = vars(parser.parse(flags.join_negative(rest)))

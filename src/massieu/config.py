@@ -25,7 +25,7 @@ class Config:
     """How to train and evaluate; the same fields in Python, on the command line and in config.yaml."""
 
     steps: int = option(400, "training steps")
-    batch: int = option(1024, "samples a step (electron gas: 256, up to 6 electrons 512)")
+    batch: int = option(1024, "samples a step")
     seed: int = option(0, "seed of everything random in the run")
     density: str = option(
         "auto",
@@ -98,7 +98,7 @@ class Config:
         only="particles",
     )
     checkpoint_every: int = option(25, "steps between checkpoints")
-    samples: int = option(20000, "samples of the final evaluation (electron gas up to 6 electrons: 100000)")
+    samples: int = option(20000, "samples of the final evaluation")
     finite_size: bool = option(
         False, "electron gas: state finite-size corrections beside the results", only="particles"
     )

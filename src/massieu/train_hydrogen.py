@@ -86,7 +86,7 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
             extra = {"scores": scores, "residual": target}
             updates, new_opt[i] = optimisers[i].update(gradient, state.opt_state[i], state.params[i], **extra)
             new_params[i] = optax.apply_updates(state.params[i], updates)
-            norm = norm + optax.global_norm(gradient) ** 2
+            norm = norm + optax.tree.norm(gradient) ** 2
         if rho.occupation is not None:
             new_params[1] = trainable(eqx.combine(new_params[1], static_psi).projected())[0]
         walkers = walkers._replace(baseline=baseline)

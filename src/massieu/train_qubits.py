@@ -61,7 +61,7 @@ def problem(system: QubitSystem, rho: CircuitEnsemble, beta: float, config: Conf
         extra = {"value": f, "grad": gradient, "value_fn": lambda p: value(p)[0]} if lbfgs else {}
         updates, opt_state = optimiser.update(gradient, kept, state.params, **extra)
         new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.key, state.step + 1)
-        return new, {"beta": beta_now} | metrics | {"grad_norm": optax.global_norm(gradient)}
+        return new, {"beta": beta_now} | metrics | {"grad_norm": optax.tree.norm(gradient)}
 
     return Problem(step, start, static, lambda params, _: eqx.combine(params, static))
 

@@ -102,7 +102,7 @@ class ThermalState(eqx.Module):
         self.vectors, self.twist = vectors, twist
         field = Pairing(vectors, twist, sum(spins), length, rs)
         self.plane_waves = jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf, field)
-        radius = min(3.2, 0.8 * length / rs)  # shorter waves are left to the functions with a cusp
+        radius = min(3.1, 1.2 * length / rs)  # shorter waves are left to the functions with a cusp
         self.flow = AtomicFlow(spins, length, layers=layers, radius=radius, key=key)
 
     @property

@@ -40,6 +40,14 @@ SYSTEMS: dict[str, type[ClassicalSystem] | type[QuantumSystem] | type[QubitSyste
     )
 }
 
+GROUPS = {QuantumSystem: "particles", QubitSystem: "qubits", Hydrogen: "atoms"}
+
+
+def group_of(kind: type[System]) -> str:
+    """Which options of the configuration a system has a use for: those of classical, particles, qubits or atoms."""
+    return next((name for group, name in GROUPS.items() if issubclass(kind, group)), "classical")
+
+
 __all__ = [
     "SK",
     "SYSTEMS",
@@ -65,4 +73,5 @@ __all__ = [
     "Reference",
     "System",
     "TransverseIsing",
+    "group_of",
 ]

@@ -68,7 +68,7 @@ class Hydrogen(AbstractSystem):
     electrons: str = parameter(
         "ground", "ground: the electrons' ground state for every S; thermal: a mixture of states"
     )
-    clamped: bool = parameter(False, "fixed protons: n = 1 at the centre, 2 with bond, else a bcc lattice")
+    clamped: bool = parameter(False, "fixed protons: n = 1 at the centre, 2 with bond, 4 fcc, 16, 54 or 128 bcc")
     bond: float | None = parameter(None, "distance in a0 of two clamped protons (default: half the body diagonal)")
     twist: str = parameter("0", "boundary phase in units of 2 pi: a number, one per axis, or average")
     twists: str = parameter("grid:4", "points of twist = average: grid:N per axis, or random:N in all")
