@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from massieu.densities.levels import LevelOccupation
 from massieu.geometry import integer_vectors
 from massieu.physics.fermi_gas import ideal_gas
 from massieu.states import cusped_potential
-from massieu.states.thermal import CanonicalLevels, Occupied, ThermalState
+from massieu.states.thermal import FEATURES, Occupied, ThermalState
 
 TWIST = np.array([[0.1, -0.2, 0.3]])
 BETA, LENGTH = 0.4, 4.0
@@ -127,8 +128,29 @@ def test_local_energy_is_the_laplacian():
     np.testing.assert_allclose(local.gradient.ravel(), gradient, rtol=1e-5, atol=1e-5)
 
 
+def occupation(size: float) -> LevelOccupation:
+    """p(n|S) of four electrons, with random corrections of a certain size."""
+    p = LevelOccupation((2, 2), FEATURES, jax.random.key(7))
+
+    def where(p: LevelOccupation):
+        return p.correction, p.readout
+
+    keys = jax.random.split(jax.random.key(8), 2)
+    return eqx.tree_at(where, p, [size * jax.random.normal(k, w.shape) for k, w in zip(keys, where(p), strict=True)])
+
+
+def test_occupations_see_where_protons_are():
+    """Not the levels alone; but neither the order of the protons nor the origin, as symmetry has it."""
+    psi, p, label = moved(4), occupation(0.5), jnp.array([0, 2, 0, 1])
+    here = at(psi, 4)
+    elsewhere = psi.around(jnp.asarray(0), here.protons * jnp.array([0.5, 1.0, 1.0]))
+    shifted = psi.around(jnp.asarray(0), here.protons[::-1] + 0.3)
+    assert abs(p.log_prob(here, label) - p.log_prob(elsewhere._replace(levels=here.levels), label)) > 1e-3
+    assert p.log_prob(here, label) == pytest.approx(float(p.log_prob(shifted, label)), abs=1e-9)
+
+
 def test_label_probabilities_sum_to_one():
-    psi, levels = moved(4), CanonicalLevels((2, 2), jax.random.key(7))
+    psi, levels = moved(4), occupation(1.0)
     here = at(psi, 4)._replace(levels=at(psi, 4).levels * 0.3)
     pairs = list(itertools.combinations(range(len(here.levels)), 2))
     labels = jnp.array([a + b for a in pairs for b in pairs])
@@ -143,7 +165,7 @@ def test_label_probabilities_sum_to_one():
 def test_entropy_of_free_electrons_is_that_of_the_recursion():
     """Without a field the canonical levels are those of the ideal gas of both spins at that twist."""
     psi = eqx.tree_at(lambda s: s.plane_waves.log_field, moved(4), np.array([-50.0, 0.0]))
-    here, levels = at(psi, 4), CanonicalLevels((2, 2), jax.random.key(7))
+    here, levels = at(psi, 4), occupation(0.0)
     unit = (2 * np.pi / LENGTH) ** 2
     free = ideal_gas(unit * np.sort(np.sum((psi.vectors + TWIST) ** 2, axis=1)), 2, BETA)
     pairs = list(itertools.combinations(range(len(here.levels)), 2))

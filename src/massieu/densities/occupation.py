@@ -16,7 +16,6 @@ are the complete homogeneous polynomials.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import equinox as eqx
 import jax
@@ -24,60 +23,38 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.densities.transformer import Layer, normalise
-from massieu.physics.fermi_gas import conditional_logits, log_homogeneous, log_symmetric
+from massieu.densities import ordered_sets
+from massieu.densities.transformer import Reader
+from massieu.physics.fermi_gas import log_homogeneous, log_symmetric
 
 MOST_CLASSES = 300
-HEADS = 4  # of the attention layers
 
 
 class Attention(eqx.Module):
     """A causal transformer: token j carries the momentum of rank j - 1 and reads out one number per orbital."""
 
     momenta: np.ndarray  # (Q, M, features)
-    embed: Array  # (width, features)
-    position: Array  # (N, width)
-    layers: list[Layer]
+    reader: Reader
     readout: Array  # (M, width), zero at first
 
-    def __init__(self, momenta: np.ndarray, n: int, *, width: int, depth: int, heads: int = HEADS, key: Array):
-        k1, k2, *rest = jax.random.split(key, 2 + depth)
+    def __init__(self, momenta: np.ndarray, n: int, *, width: int, depth: int, key: Array):
         scale = np.sqrt(np.mean(np.sum(momenta**2, axis=-1))) or 1.0
         square = np.sum(momenta**2, axis=-1, keepdims=True) / scale**2
         self.momenta = np.concatenate([momenta / scale, square, np.ones_like(square)], axis=-1)
-        self.embed = jax.random.normal(k1, (width, self.momenta.shape[-1]))
-        self.position = jax.random.normal(k2, (n, width))
-        self.layers = [Layer(width, heads, k) for k in rest]
+        self.reader = Reader(n, self.momenta.shape[-1], width=width, depth=depth, key=key)
         self.readout = jnp.zeros((momenta.shape[1], width))
 
     def __call__(self, q: Array, before: Array) -> Array:
         """Readouts (N, M) of all ranks at once; before (N,): the orbital of rank j - 1, -1 for the first."""
-        n = len(before)
-        tokens = jax.vmap(self._token, in_axes=(None, 0, 0))(q, before, jnp.arange(n))
-        causal = jnp.tril(jnp.ones((n, n), bool))
-        for layer in self.layers:
-            query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(tokens), 1, 0)
-            tokens = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(tokens, query, keys, values, causal)
-        return jax.vmap(normalise)(tokens) @ self.readout.T
-
-    def start(self) -> list[tuple[Array, Array]]:
-        """Empty keys and values."""
-        empty = [jnp.zeros((len(self.position), *layer.qkv.shape[1:3])) for layer in self.layers]
-        return [(e, e) for e in empty]
+        return self.reader(self._seen(q, before)) @ self.readout.T
 
     def step(self, cache: list, q: Array, before: Array, rank: Array) -> tuple[list, Array]:
         """Take in one token; return the cache and the readout (M,) of its rank."""
-        token, new = self._token(q, before, rank), []
-        for layer, (keys, values) in zip(self.layers, cache, strict=True):
-            query, k, v = layer.heads_of(token)
-            keys, values = keys.at[rank].set(k), values.at[rank].set(v)
-            token = layer.attend(token, query, keys, values, jnp.arange(len(keys)) <= rank)
-            new.append((keys, values))
-        return new, self.readout @ normalise(token)
+        cache, known = self.reader.step(cache, self._seen(q, before), rank)
+        return cache, self.readout @ known
 
-    def _token(self, q: Array, previous: Array, rank: Array) -> Array:
-        seen = jnp.where(previous >= 0, jnp.asarray(self.momenta)[q, previous], 0.0)
-        return self.embed @ seen + self.position[rank]
+    def _seen(self, q: Array, before: Array) -> Array:
+        return jnp.where(before[..., None] >= 0, jnp.asarray(self.momenta)[q, before], 0.0)
 
 
 class Occupation(eqx.Module):
@@ -128,46 +105,33 @@ class Occupation(eqx.Module):
     def log_prob(self, label: Array) -> Array:
         """ln p(K|q) of one label (1 + N,)."""
         q, occupied = label[0], label[1:]
-        levels = self._levels(q)
-        before = jnp.concatenate([jnp.full(1, -1), occupied[:-1]])
-        left, first = self._ranks()
-        previous = jnp.where(first, -1, before)
-        ideal = jax.vmap(partial(conditional_logits, repeats=self.bosons), in_axes=(None, None, 0, 0))
-        logits = ideal(self._table(levels), levels, previous, left) + self._landau(occupied)
+        levels, learned = self._levels(q), self._landau(occupied)
         if self.attention is not None:
-            logits = logits + self.attention(q, before)
-        return jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(logits), occupied[:, None], axis=1))
+            learned = learned + self.attention(q, ordered_sets.ranks(self.spins, occupied).before)
+        table = self._table(levels)
+        return ordered_sets.log_prob(occupied, levels, table, self.spins, learned, bosons=self.bosons)
 
     def sample_and_log_prob(self, key: Array) -> tuple[Array, Array]:
         """One label (1 + N,), its twist uniform, and ln p(K|q); from cached keys and values."""
-        n = self.n
         draw, choose = jax.random.split(key)
         q = jax.random.randint(choose, (), 0, len(self.log_weights))
-        levels = self._levels(q)
-        table, interaction, attention = self._table(levels), self._interaction(), self.attention
-        left, first = self._ranks()
+        levels, interaction, attention = self._levels(q), self._interaction(), self.attention
+        spin_of = ordered_sets.ranks(self.spins).spin
 
-        def place(carry, step):
-            occupied, landau, cache, total = carry
-            rank, uniform, spin, left, first = step
-            before = jnp.where(rank > 0, occupied[rank - 1], -1)
-            previous = jnp.where(first, -1, before)
-            logits = conditional_logits(table, levels, previous, left, repeats=self.bosons) + landau[spin]
+        def learned(carry, rank):
+            landau, cache = carry  # of the earlier electrons on each spin (spins, M)
+            other = (jnp.arange(len(self.spins)) != spin_of[rank.number - 1]).astype(int)
+            landau = landau + jnp.where(rank.number > 0, interaction[other, rank.before], 0.0)
+            logits = landau[rank.spin]
             if attention is not None:
-                cache, learned = attention.step(cache, q, before, rank)
-                logits = logits + learned
-            top = jnp.max(logits)
-            below = jnp.cumsum(jnp.exp(logits - top))
-            chosen = jnp.sum(below <= uniform * below[-1])
-            landau = landau + interaction[(jnp.arange(len(self.spins)) != spin).astype(int), chosen]
-            total = total + logits[chosen] - top - jnp.log(below[-1])
-            return (occupied.at[rank].set(chosen), landau, cache, total), None
+                cache, found = attention.step(cache, q, rank.before, rank.number)
+                logits = logits + found
+            return (landau, cache), logits
 
-        landau = jnp.zeros((len(self.spins), len(levels)))
-        start = (jnp.zeros(n, int), landau, [] if attention is None else attention.start(), jnp.zeros(()))
-        steps = (jnp.arange(n), jax.random.uniform(draw, (n,)), self._spin_of(), left, first)
-        (occupied, _, _, total), _ = jax.lax.scan(place, start, steps)
-        return jnp.concatenate([q[None], occupied]), total
+        start = (jnp.zeros((len(self.spins), len(levels))), [] if attention is None else attention.reader.start())
+        table, spins = self._table(levels), self.spins
+        drawn = ordered_sets.sample_and_log_prob(draw, levels, table, spins, learned, start, bosons=self.bosons)
+        return jnp.concatenate([q[None], drawn[0]]), drawn[1]
 
     def _levels(self, q: Array) -> Array:
         base = jnp.asarray(self.log_weights)
@@ -177,22 +141,13 @@ class Occupation(eqx.Module):
         """ln e_r of the levels above each, (M + 1, most + 1), for all spins."""
         return (log_homogeneous if self.bosons else log_symmetric)(levels, max(self.spins))
 
-    def _spin_of(self) -> Array:
-        return jnp.asarray(np.repeat(np.arange(len(self.spins)), self.spins))
-
-    def _ranks(self) -> tuple[Array, Array]:
-        """Of each rank: how many of its spin come after it, and whether it is the first of its spin."""
-        left = np.concatenate([np.arange(count)[::-1] for count in self.spins])
-        first = np.concatenate([np.arange(count) == 0 for count in self.spins])
-        return jnp.asarray(left), jnp.asarray(first)
-
     def _interaction(self) -> Array:
         """f (2, M, M) of pairs of equal and of opposite spin."""
         return self.pairs[jnp.asarray(self.pair_class)]
 
     def _landau(self, occupied: Array) -> Array:
         """sum over earlier electrons i of f(k_i, k), for every rank and orbital (N, M)."""
-        spin = self._spin_of()
+        spin = ordered_sets.ranks(self.spins).spin
         earlier = jnp.tril(jnp.ones((self.n, self.n)), -1)
         same = spin[:, None] == spin[None]
         rows = self._interaction()[:, occupied]

@@ -1,4 +1,4 @@
-"""A causal transformer over spins, sampled with cached keys and values."""
+"""Causal transformers over spins and over other sequences, sampled with cached keys and values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from jax import Array
 
 from massieu.densities.autoregressive import AbstractAutoregressive
+
+HEADS = 4
 
 
 class Layer(eqx.Module):
@@ -36,6 +38,44 @@ class Layer(eqx.Module):
         weight = jax.nn.softmax(jnp.where(seen, score, -jnp.inf), axis=-1)
         x = x + self.mix @ jnp.einsum("hn,nhd->hd", weight, values).reshape(-1)
         return x + self.down @ jax.nn.gelu(self.up @ normalise(x))
+
+
+class Reader(eqx.Module):
+    """A causal transformer over a sequence of features (n, features): what is known at each rank (n, width)."""
+
+    embed: Array  # (width, features)
+    position: Array  # (n, width)
+    layers: list[Layer]
+
+    def __init__(self, n: int, features: int, *, width: int, depth: int, heads: int = HEADS, key: Array):
+        k1, k2, *rest = jax.random.split(key, 2 + depth)
+        self.embed = jax.random.normal(k1, (width, features))
+        self.position = jax.random.normal(k2, (n, width))
+        self.layers = [Layer(width, heads, k) for k in rest]
+
+    def __call__(self, seen: Array) -> Array:
+        """All ranks at once (n, width); seen (n, features)."""
+        tokens = seen @ self.embed.T + self.position
+        causal = jnp.tril(jnp.ones((len(seen), len(seen)), bool))
+        for layer in self.layers:
+            query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(tokens), 1, 0)
+            tokens = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(tokens, query, keys, values, causal)
+        return jax.vmap(normalise)(tokens)
+
+    def start(self) -> list[tuple[Array, Array]]:
+        """Empty keys and values."""
+        empty = [jnp.zeros((len(self.position), *layer.qkv.shape[1:3])) for layer in self.layers]
+        return [(e, e) for e in empty]
+
+    def step(self, cache: list, seen: Array, rank: Array) -> tuple[list, Array]:
+        """Take in the features (features,) of one rank; return the cache and what is known there (width,)."""
+        token, new = self.embed @ seen + self.position[rank], []
+        for layer, (keys, values) in zip(self.layers, cache, strict=True):
+            query, k, v = layer.heads_of(token)
+            keys, values = keys.at[rank].set(k), values.at[rank].set(v)
+            token = layer.attend(token, query, keys, values, jnp.arange(len(keys)) <= rank)
+            new.append((keys, values))
+        return new, normalise(token)
 
 
 class CausalTransformer(AbstractAutoregressive):

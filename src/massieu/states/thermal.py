@@ -3,9 +3,7 @@
     Psi_nS(R) = D_n(z) sqrt(det dz/dR),     z = G_S(R)
 
 D_n is a product of Slater determinants of both spins of the eigenstates of a mean field h(S) between plane waves; G_S
-is a bijection of the torus, so that overlaps of the Psi_nS are those of the determinants.  p(n|S) are the canonical
-weights of the levels of h(S) with trainable corrections that depend on the levels and on S (Li et al.,
-arXiv:2507.18540, have a transformer on top).
+is a bijection of the torus, so that overlaps of the Psi_nS are those of the determinants.  p(n|S): `densities.levels`.
 """
 
 from __future__ import annotations
@@ -19,25 +17,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.geometry import plane_waves
+from massieu.geometry import minimum_image, plane_waves
 from massieu.linear_algebra import inverse_and_log_det
-from massieu.physics.fermi_gas import log_symmetric, sample_occupied
 from massieu.states.atomic_flow import AtomicFlow
-from massieu.states.electron_network import Layer, layer
 from massieu.states.geminal import LocalState
 from massieu.states.pairing import Pairing
 from massieu.states.slater import joined, orbitals_jet
 
-HIDDEN = 8
+FEATURES = 7  # of a level
+NEIGHBOUR = 1.0  # a0, of the measure of how close protons are
 
 
 class ThermalSurroundings(NamedTuple):
-    """Of one S: twist, protons (n, 3), levels (k,) in units of kT, eigenstates (k, k) as columns."""
+    """Of one S: twist, protons (n, 3), levels (k,) in units of kT, eigenstates (k, k) as columns, what is seen of each
+    level (k, FEATURES).
+    """  # fmt: skip
 
     twist: Array
     protons: Array
     levels: Array
     states: Array
+    seen: Array
 
 
 class Occupied(NamedTuple):
@@ -50,39 +50,6 @@ class Occupied(NamedTuple):
     def protons(self) -> Array:
         """The protons (n, 3)."""
         return self.shared.protons
-
-
-class CanonicalLevels(eqx.Module):
-    """p(n|S): canonical weights exp(-x_a - c(x_a, S)) of levels x_a = beta e_a(S), for each spin by itself."""
-
-    spins: tuple[int, int] = eqx.field(static=True)
-    hidden: Layer
-    out: Array
-
-    def __init__(self, spins: tuple[int, int], key: Array):
-        self.spins, self.hidden, self.out = spins, layer(key, 4, HIDDEN), jnp.zeros(HIDDEN + 1)
-
-    def log_weights(self, at: ThermalSurroundings) -> Array:
-        """ln w (k,)."""
-        middle = 0.5 * (at.levels[self.spins[0] - 1] + at.levels[self.spins[0]])
-        gap = at.levels[self.spins[0]] - at.levels[self.spins[0] - 1]
-        x = at.levels - middle
-        features = jnp.stack([jnp.tanh(x / 4), jnp.tanh(x), jnp.broadcast_to(jnp.tanh(gap), x.shape),
-                              jnp.broadcast_to(jnp.tanh(at.levels[0] - middle + 4), x.shape)], axis=1)  # fmt: skip
-        hidden = jnp.tanh(features @ self.hidden.weight + self.hidden.bias)
-        return -x * jnp.exp(self.out[-1]) + hidden @ self.out[:-1]
-
-    def sample(self, key: Array, at: ThermalSurroundings) -> Array:
-        """Occupied levels (N,)."""
-        log_w, keys = self.log_weights(at), jax.random.split(key, 2)
-        drawn = [sample_occupied(k, log_symmetric(log_w, c), log_w) for k, c in zip(keys, self.spins, strict=True)]
-        return jnp.concatenate(drawn)
-
-    def log_prob(self, at: ThermalSurroundings, label: Array) -> Array:
-        """ln p(n|S)."""
-        log_w = self.log_weights(at)
-        norm = sum(log_symmetric(log_w, count)[0, count] for count in self.spins)
-        return jnp.sum(log_w[label]) - norm
 
 
 class ThermalState(eqx.Module):
@@ -120,7 +87,25 @@ class ThermalState(eqx.Module):
         """Levels and eigenstates of the mean field at S."""
         unit = (2 * math.pi / self.length) ** 2
         levels, states = jnp.linalg.eigh(self.plane_waves.field(twist, protons))
-        return ThermalSurroundings(twist, protons, self.beta * unit * levels, states)
+        levels = self.beta * unit * levels
+        return ThermalSurroundings(twist, protons, levels, states, self._seen(twist, protons, levels, states))
+
+    def _seen(self, twist: Array, protons: Array, levels: Array, states: Array) -> Array:
+        """Of each level (k, FEATURES), without regard to the order of protons and the origin: its place, the gap, its
+        kinetic energy, its density at the protons and how unequally they share it; how close protons are.
+        """  # fmt: skip
+        top, n = self.spins[0], len(protons)
+        x = levels - 0.5 * (levels[top - 1] + levels[top])
+        unit = self.beta * (2 * math.pi / self.length) ** 2
+        kinetic = unit * jnp.sum((self.vectors + jnp.asarray(self.twist)[twist]) ** 2, axis=1) @ jnp.abs(states) ** 2
+        contact = jnp.abs(plane_waves(protons, self.vectors) @ states) ** 2
+        unequal = n * jnp.sum(contact**2, axis=0) / (jnp.sum(contact, axis=0) ** 2 + 1e-12)
+        apart = self.length * jnp.sqrt(jnp.sum(minimum_image(protons[:, None] - protons) ** 2, axis=-1) + 1e-12)
+        close = (jnp.sum(jnp.exp(-apart / NEIGHBOUR)) - n) / n
+        of_all = jnp.stack([jnp.tanh(levels[top] - levels[top - 1]), close])
+        own = [jnp.tanh(x / 4), jnp.tanh(x), jnp.tanh(kinetic / 8), jnp.log(jnp.mean(contact, axis=0) + 0.1)]
+        own.append(jnp.log(unequal))
+        return jnp.concatenate([jnp.stack(own, axis=1), jnp.broadcast_to(of_all, (len(x), 2))], axis=1)
 
     def log_psi(self, at: Occupied, x: Array) -> tuple[Array, Array]:
         """ln|Psi_nS| and its phase."""

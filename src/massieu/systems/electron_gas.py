@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.densities.occupation import HEADS, Occupation, SingleOccupation, TabulatedOccupation
+from massieu.densities.occupation import Occupation, SingleOccupation, TabulatedOccupation
+from massieu.densities.transformer import HEADS
 from massieu.errors import at_least, finite, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.geometry import half_space, integer_vectors, minimum_image, plane_waves

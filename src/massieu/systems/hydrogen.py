@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.densities.levels import LevelOccupation
 from massieu.densities.protons import FixedProtons, ProtonFlow
 from massieu.errors import at_least, one_of, positive, require
 from massieu.geometry import integer_vectors, minimum_image
 from massieu.physics.ewald import Ewald
 from massieu.physics.twists import twist_vectors
 from massieu.states.geminal import Geminal
-from massieu.states.thermal import CanonicalLevels, ThermalState
+from massieu.states.thermal import FEATURES, ThermalState
 from massieu.systems.base import AbstractSystem, Reference, derived, parameter
 from massieu.units import ANGSTROM, GPA, KELVIN_PER_RYDBERG, box_length
 
@@ -213,7 +214,7 @@ class Hydrogen(AbstractSystem):
         of_flow, of_p = jax.random.split(key)
         psi = ThermalState(self.spins, self.length, self.beta, kept, self.twist_vectors,
                            rs=self.density_parameter, layers=layers, key=of_flow)  # fmt: skip
-        return Atoms(protons, psi, CanonicalLevels(self.spins, of_p))
+        return Atoms(protons, psi, LevelOccupation(self.spins, FEATURES, of_p))
 
     def screened_energy(self, protons: Array) -> Array:
         """Pairs of screened charges (Ry), for tuning the density of the protons."""
