@@ -25,7 +25,8 @@ class Parser(argparse.ArgumentParser):
         """All arguments, or InputError naming the first unknown one."""
         values, unknown = self.parse_known_args(arguments)
         if unknown:
-            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
+            flags = [flag for action in shown for flag in action.option_strings if flag.startswith("--")]
             name = unknown[0].split("=")[0]
             raise InputError(f"{name}: no such parameter of '{self.prog}'{did_you_mean(name, flags)}")
         return values

@@ -116,7 +116,7 @@ def _run(arguments: list[str]) -> int:
     flags.add_training(parser, kind)
     parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
-    values = vars(parser.parse(rest))
+    values = vars(parser.parse(flags.join_negative(rest)))
     system = flags.make(kind, values)
     config = configure(system, **flags.training(values))
     if values["dry_run"]:

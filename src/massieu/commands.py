@@ -11,7 +11,7 @@ import numpy as np
 
 from massieu import arguments as flags
 from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
-from massieu.errors import InputError, finite, one_of
+from massieu.errors import InputError, finite, one_of, positive, require
 from massieu.systems import SYSTEMS, ClassicalSystem, QuantumDot
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def list_systems(arguments: list[str]) -> int:
     """The systems with their parameters."""
     Parser(prog="massieu list", description="systems, one line each").parse(arguments)
     for name, kind in SYSTEMS.items():
-        parameters = ", ".join(f"{flag} ({field.default})" for flag, field in flags.parameters(kind).items())
+        defaults = {flag: field.default for flag, field in flags.parameters(kind).items()}
+        parameters = ", ".join(name if value is None else f"{name} ({value})" for name, value in defaults.items())
         print(f"{name:13s} {kind.summary}; {parameters.replace('_', '-')}; {kind.source}")
     return 0
 
@@ -242,29 +243,36 @@ def hugoniot(arguments: list[str]) -> int:
         "table", help="T_K, rs, E_Ha_per_atom, E_err, P_GPa, P_err as .csv, or the directory of a sweep"
     )
     parser.add_argument("--set", help="rows of the table whose column `set` says so")
-    parser.add_argument("--density", type=checked("density", float), default=0.171, help="before the shock, g/cm3")
-    parser.add_argument(
-        "--energy", type=checked("energy", float), default=-0.583808, help="before the shock, Ha per atom"
-    )
-    parser.add_argument("--pressure", type=checked("pressure", float), default=0.0, help="before the shock, GPa")
+    before = (("density", 0.171, "g/cm3"), ("energy", -0.583808, "Ha per atom"), ("pressure", 0.0, "GPa"))
+    for name, default, unit in before:
+        text = f"before the shock, {unit} (default: {default})"
+        parser.add_argument(f"--{name}", type=checked(name, float), default=default, help=text)
     parser.add_argument("--isotope", default="d", help="h or d (default: d)")
     parser.add_argument(
         "--out", metavar="FILE", help="figure (.png) beside published points, and the same name as .csv"
     )
     values = vars(parser.parse(arguments))
     one_of("isotope", values["isotope"], ("h", "d"))
-    for name in ("density", "energy", "pressure"):
+    for name, *_ in before:
         finite(name, values[name])
+    positive("density", values["density"])
+    out = Path(values["out"]) if values["out"] else None
+    if out is not None:
+        require(out.suffix == ".png" and out.parent.is_dir(), "out", out, "a .png file in a directory that exists")
     source = Path(values["table"])
+    require(values["set"] is None or not source.is_dir(), "set", values["set"], "left out for the directory of a sweep")
     isotherms = shock.isotherms_of_sweep(source) if source.is_dir() else read_table(source, values["set"])
     start = InitialState(values["density"], values["energy"], values["pressure"])
     points = solve(isotherms, start, {"h": PROTON, "d": DEUTERON}[values["isotope"]])
+    if not points:
+        where = ", ".join(f"{i.temperature:g} K (rs {i.rs.min():g} to {i.rs.max():g})" for i in isotherms)
+        raise InputError(f"table = {source}: must enclose a shock state, none does: {where}")
     print(shock.table(points))
     missed = sorted({i.temperature for i in isotherms} - {p.temperature for p in points})
     if missed:
         print(f"no shock state between the densities of the table at {', '.join(f'{t:g}' for t in missed)} K")
-    if values["out"] and points:
-        shock.write_csv(points, Path(values["out"]).with_suffix(".csv"))
-        shock.figure(points).savefig(values["out"], dpi=130)
-        print(f"figure: {values['out']}")
+    if out is not None:
+        shock.write_csv(points, out.with_suffix(".csv"))
+        shock.figure(points).savefig(out, dpi=130)
+        print(f"figure: {out}")
     return 0

@@ -38,8 +38,8 @@ class Config:
         "gates of qubits: general, real, number or spin (by what they keep; auto: as H does), hardware-efficient, qaoa",
         only="qubits",
     )
-    width: int | None = option(None, "width of the density's layers (default: its own)")
-    depth: int | None = option(None, "number of layers (default: the density's own)")
+    width: int | None = option(None, "width of the network's layers (default: its own)")
+    depth: int | None = option(None, "number of layers (default: the network's own)")
     symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly", only="classical")
     gradient: str = option(
         "score",
@@ -48,7 +48,7 @@ class Config:
     )
     optimiser: str = option("auto", "auto, natural or adam")
     learning_rate: float | None = option(
-        None, "peak learning rate (default: 0.05 natural, 0.003 adam; quantum natural: factor, 1)"
+        None, "peak learning rate (default: 0.05 natural, 0.003 adam; quantum natural, and hydrogen: factor, 1)"
     )
     trust: float = option(0.3, "largest step of the natural gradient in the Fisher metric", only="classical")
     fisher_batch: int | None = option(
@@ -57,7 +57,7 @@ class Config:
     clip_force: float = option(
         8.0, "pathwise: shorten the pull on a sample to this many times the median", only="classical"
     )
-    clip: float = option(10.0, "Adam: largest global norm of the gradient of beta F")
+    clip: float = option(10.0, "Adam: largest global norm of the gradient of beta F (hydrogen: of F)")
     anneal: float = option(
         0.5,
         "fraction of the steps over which beta rises to its value (qubits: at beta_start); 0: no annealing",
@@ -121,6 +121,8 @@ class Config:
         one_of("sampler", self.sampler, ("direct", "mala", "metropolis"))
         at_least("accumulate", self.accumulate, 1)
         at_least("moves", self.moves, 1)
+        at_least("walkers", self.walkers, 2)
+        at_least("determinants", self.determinants, 1)
         at_least("attention", self.attention, 0)
         at_least("remix", self.remix, 0)
         one_of("precision", self.precision, ("float32", "float64"))

@@ -44,11 +44,17 @@ def consistency(runs: list[Finished]) -> list[Row]:
 
 def _lines(runs: list[Finished], place: Callable[[Hydrogen], float], free: tuple[str, ...]) -> list[list[Finished]]:
     """Groups of at least two runs, by rising `place`, that agree in all parameters but the free ones."""
+    groups = alike(sorted(runs, key=lambda both: place(both[0])), free).values()
+    return [group for group in groups if len({place(system) for system, _ in group}) == len(group) > 1]
+
+
+def alike(runs: list[Finished], free: tuple[str, ...]) -> dict[str, list[Finished]]:
+    """Groups of runs that agree in all parameters but the free ones, by what they agree in."""
     groups: dict[str, list[Finished]] = {}
-    for system, run in sorted(runs, key=lambda both: place(both[0])):
+    for system, run in runs:
         fixed = {name: value for name, value in system.parameters().items() if name not in free}
-        groups.setdefault(repr(fixed), []).append((system, run))
-    return [group for group in groups.values() if len({place(system) for system, _ in group}) == len(group) > 1]
+        groups.setdefault(", ".join(f"{k}={v}" for k, v in fixed.items() if v is not None), []).append((system, run))
+    return groups
 
 
 def _estimate(entry: dict[str, float], scale: float = 1.0) -> Estimate:

@@ -105,13 +105,14 @@ def _results(
         columns = values.reshape(len(values), -1, values.shape[-1])
         estimates = tuple(statistics.blocking(columns[:, k]) for k in range(columns.shape[1]))
         observables[name] = shaped(estimates, values.shape[1:-1])
-    C = statistics.variance(log_prob.reshape(-1)) if not system.clamped else Estimate(0.0)
+    of_density = log_prob[:, None] + of_label
+    C = of((of_density - of_density.mean()) ** 2, 0.0 if system.clamped else 1.5 * system.n)
     walkers = jax.tree.map(lambda *leaves: np.concatenate([np.atleast_1d(v) for v in leaves]), *kept)
     return Evaluation(
         F=of(every, ions.F),
         E=of(local, ions.E),
         S=S,
-        C=Estimate(C.value + (0.0 if system.clamped else 1.5 * system.n), C.error),
+        C=C,
         F_var=float(every.var()),
         observables=observables,
         importance={},

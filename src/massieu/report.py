@@ -154,7 +154,8 @@ def observable_rows(summary: dict[str, Any]) -> list[list[str]]:
             if "model" in entry:
                 rows.append([name, _text(entry), _text(entry["model"])])
             elif not isinstance(entry["value"], list):
-                rows.append([name.replace("_", " "), _text(entry)])
+                unit = summary["units"].get(name)
+                rows.append([name.replace("_", " ") + (f" ({unit})" if unit else ""), _text(entry)])
     return rows
 
 
@@ -201,7 +202,9 @@ def results_table(summary: dict[str, Any]) -> str:
     """The results as text for the terminal."""
     known = summary.get("reference") or {}
     method = f"reference: {known['F']['method']}" if "F" in known else "no reference"
-    main = columns([["", "value", "reference", "z"], *results(summary)])
+    unit = summary["units"]["energy"]
+    totals = "" if unit == "dimensionless" else f"totals ({unit}, k_B)"
+    main = columns([[totals, "value", "reference", "z"], *results(summary)])
     observed = columns([observable_head(summary), *observable_rows(summary)])
     parts = [main, columns(quality(summary)), observed]
     if "finite_size" in summary["observables"]:

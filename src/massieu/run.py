@@ -38,7 +38,7 @@ from massieu.run_directory import (
     write_metrics,
 )
 from massieu.stopping import collapsed, converged
-from massieu.systems import ClassicalSystem, QubitSystem, System
+from massieu.systems import ClassicalSystem, Hydrogen, QubitSystem, System
 from massieu.systems.base import Reference
 from massieu.train import Problem, TrainState
 from massieu.version import __version__
@@ -139,6 +139,8 @@ def minimize(
         raise InputError("beta = None: must be given, the system has no temperature of its own")
     if beta != math.inf or isinstance(system, (ClassicalSystem, QubitSystem)):
         positive("beta", beta)
+    if isinstance(system, Hydrogen):
+        require(beta == system.beta, "beta", beta, "left out for hydrogen, whose temperature is in K")
     if getattr(system, "action", False):
         require(beta == 1, "beta", beta, f"left out for {system.name}, whose energy is an action")
     if isinstance(density, str):
@@ -162,7 +164,7 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
         return None
     with jax.enable_x64(True):
         density = make_density(system, config)
-        training = start_problem(system, density, beta, config)
+        training = start_problem(system, density, beta, _as_continued(config))
         state, meta, damaged = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
         for name in damaged:
             progress.say(f"{name} cannot be read (truncated?); continuing from the one before")
@@ -171,6 +173,11 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
         return _train_and_evaluate(
             system, density, beta, config, folder, progress, resumed=(training, state, rows, meta)
         )
+
+
+def _as_continued(config: Config) -> Config:
+    """Without what makes a good start: parameters come from a checkpoint."""
+    return dataclasses.replace(config, tune=False)
 
 
 def _train_and_evaluate(system, density, beta, config, folder, progress, resumed=None, start_from=None) -> Run:
@@ -183,6 +190,8 @@ def _train_and_evaluate(system, density, beta, config, folder, progress, resumed
     for note in system.notes():
         progress.say(note)
     training, state, rows, meta = resumed or _start(system, density, beta, config, start_from, progress)
+    for note in training.notes:
+        progress.say(note)
     spent = rows[-1]["seconds"] if rows else 0.0
     state = _train(training, state, rows, meta, system, beta, config, folder, progress)
     progress.close()
@@ -284,7 +293,7 @@ def evaluate_folder(folder: Path, samples: int | None, progress: Progress, finit
     if samples is not None:
         config = dataclasses.replace(config, samples=samples)
     with jax.enable_x64(True):
-        training = start_problem(system, make_density(system, config), beta, config)
+        training = start_problem(system, make_density(system, config), beta, _as_continued(config))
         state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
         rows = [row for row in read_metrics(folder) if row["step"] < int(state.step)]
         progress.say(f"evaluating {config.samples} samples of step {int(state.step)}")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from massieu.errors import InputError, require
-from massieu.observables.hugoniot import Isotherm, ShockPoint
+from massieu.errors import require
+from massieu.observables.hugoniot import Isotherm, ShockPoint, isotherms
 
 # compression rho/rho0 and pressure (GPa) of deuterium
 PUBLISHED: dict[str, list[tuple[float, float]]] = {
@@ -28,29 +28,25 @@ STYLES = {"Knudson": "s", "Fernandez": "D", "Tenti": "x--", "Militzer": "^:"}
 
 def isotherms_of_sweep(folder: Path) -> list[Isotherm]:
     """E and P per atom of the finished runs of a sweep of hydrogen; InputError if there are none."""
+    from massieu.equation_of_state import alike
     from massieu.run_directory import read_config, read_summary
 
-    rows = []
+    runs: list[tuple[Any, dict[str, Any]]] = []
     for path in sorted(folder.iterdir()):
         summary = read_summary(path) if (path / "config.yaml").exists() else None
-        if summary is None or summary.get("status") != "finished" or summary["system"] != "hydrogen":
-            continue
-        system: Any = read_config(path)[0]
-        e, p = summary["E"], summary["observables"]["pressure"]
-        to_hartree = 0.5 / system.n
-        rows.append((system.temperature, system.density_parameter, to_hartree * e["value"], to_hartree * e["error"],
-                     p["value"], p["error"]))  # fmt: skip
-    require(bool(rows), "table", folder, "a .csv file, or the directory of a sweep of hydrogen with finished runs")
-    values = np.array(rows)
-    found = []
-    for temperature in np.unique(values[:, 0]):
-        at = values[values[:, 0] == temperature]
-        at = at[np.argsort(at[:, 1])]
-        if len(at) > 1:
-            found.append(Isotherm(float(temperature), *at[:, 1:].T))
-    if not found:
-        raise InputError(f"table = {folder}: must have at least two values of rs at one temperature")
-    return found
+        if summary is not None and summary.get("status") == "finished" and summary["system"] == "hydrogen":
+            runs.append((read_config(path)[0], summary))
+    require(bool(runs), "table", folder, "a .csv file, or the directory of a sweep of hydrogen with finished runs")
+    groups = alike(runs, ("rs", "box", "temperature"))
+    require(
+        len(groups) == 1, "table", folder, f"of runs alike but for rs and temperature; {' and '.join(groups)} differ"
+    )
+    rows = []
+    for system, summary in runs:
+        e, p, to_hartree = summary["E"], summary["observables"]["pressure"], 0.5 / system.n
+        energy = to_hartree * e["value"], to_hartree * e["error"]
+        rows.append((system.temperature, system.density_parameter, *energy, p["value"], p["error"]))
+    return isotherms(np.array(rows), folder)
 
 
 def table(points: list[ShockPoint]) -> str:

@@ -69,7 +69,9 @@ def plan(kind: type[System], parameters: dict[str, Any], options: dict[str, Any]
     grid = {name: value for name, value in parameters.items() if isinstance(value, tuple)}
     if not grid:
         example = "--rs 1,5" if issubclass(kind, (QuantumSystem, Hydrogen)) else "--beta 0.5,1"
-        raise InputError(f"{kind.name}: must be given a parameter with commas to sweep over, such as {example}")
+        raise InputError(
+            f"{kind.name}: must be given numbers with commas for a parameter to sweep over, such as {example}"
+        )
     fixed = {name: value for name, value in parameters.items() if name not in grid}
     for name, values in grid.items():
         shown = ",".join(map(_text, values))

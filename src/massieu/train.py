@@ -40,7 +40,8 @@ class Problem(NamedTuple):
     """A compiled training problem: the step, where it starts, and the part of the density that is not trained.
 
     combine: from the parameters and the frame to the density; between_steps: from a state to the one that the next step
-    starts from, mostly itself; carried: leaves of the state that a start from another run takes over.
+    starts from, mostly itself; carried: leaves of the state that a start from another run takes over; notes: what the
+    user should know before the first step.
     """
 
     step: Step
@@ -49,6 +50,7 @@ class Problem(NamedTuple):
     combine: Callable[..., Any]
     between_steps: Callable[[TrainState], TrainState] = lambda state: state
     carried: tuple[str, ...] = (".params",)
+    notes: tuple[str, ...] = ()
 
     def density(self, state: TrainState, value: float | None = None) -> Any:
         """The density (matrix) with the parameters of a state, in float64; of a family the member at `value`."""

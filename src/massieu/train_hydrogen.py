@@ -29,7 +29,7 @@ from massieu.train_quantum import clipped
 
 MEMORY = 0.9  # of the running mean of F at each twist
 OF_PROTONS = 0.15  # learning rate of p, in units of beta F
-OF_LABELS = 0.01  # learning rate of p(n|S)
+OF_LABELS = 0.003  # learning rate of p(n|S)
 IMAGINARY_TIME = 0.1  # 1/Ry per step, of Psi
 ADAM, WARM_UP = 1e-3, 50  # learning rate, and the steps over which it rises to it
 TRUST = 0.2  # root mean square change of ln p(S) in a step
@@ -96,7 +96,9 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
             "grad_norm": jnp.sqrt(norm),
         }
 
-    return Problem(step, start, (static_protons, static_psi, static_occupation), combined)
+    each = "electron walkers each" if per_group != 1 else "electron walker each"
+    notes = (f"{groups} proton configurations with {per_group} {each}",)
+    return Problem(step, start, (static_protons, static_psi, static_occupation), combined, notes=notes)
 
 
 def _optimisers(n: int, beta: float, config: Config) -> tuple[Any, Any, Any]:

@@ -12,6 +12,7 @@ from massieu.densities.levels import LevelOccupation
 from massieu.geometry import integer_vectors
 from massieu.physics.fermi_gas import ideal_gas
 from massieu.states import cusped_potential
+from massieu.states.geminal import Geminal
 from massieu.states.thermal import FEATURES, Occupied, ThermalState
 
 TWIST = np.array([[0.1, -0.2, 0.3]])
@@ -72,6 +73,31 @@ def test_curvatures_of_cusped_potentials_are_bounded():
         np.testing.assert_allclose(jax.vmap(jax.jacfwd(middle))(r[:64]), whole[2], rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(jax.vmap(jax.jacfwd(third))(r[:64]), whole[3], rtol=1e-9, atol=1e-7)
         assert np.linalg.eigvalsh(second).min() > cusped_potential.lowest_curvature(c, highest)
+
+
+def test_bound_holds_where_the_box_is_large():
+    """Ranges far below the spacing of the grid: the highest curvature is e^-2, at twice the range."""
+    a = 1e-3
+    r = a * np.array([[1.9, 0, 0], [2.0, 0, 0], [0, 2.1, 0]])
+    second = cusped_potential.derivatives(jnp.ones((3, 1)), np.array([a]), jnp.asarray(r))[1]
+    highest = np.linalg.eigvalsh(second).max()
+    assert highest == pytest.approx(np.exp(-2), rel=1e-3)
+    assert cusped_potential.highest_curvature(np.array([a]))[0] > highest
+
+
+def test_twists_are_opposite_for_the_two_spins():
+    """One electron once around the box gains e^{2 pi i theta}, or its conjugate; here and in the ground state."""
+    thermal = moved(4)
+    ground = Geminal(2, 2, LENGTH, integer_vectors(3, 1.0), TWIST, rs=1.5, width=4, pair_width=4, depth=1,
+                     key=jax.random.key(0))  # fmt: skip
+    x = jax.random.uniform(jax.random.key(6), (4, 3))
+    for psi, here in ((thermal, Occupied(at(thermal, 4), jnp.array([1, 2, 0, 3]))), (ground, at(ground, 4))):
+        size, angle = psi.log_psi(here, x)
+        for electron, sign in ((0, 1), (3, -1)):
+            other, turned = psi.log_psi(here, x.at[electron, 0].add(1.0))
+            assert float(other) == pytest.approx(float(size), abs=1e-9)
+            phase = 2 * np.pi * sign * TWIST[0, 0]
+            assert np.exp(1j * float(turned - angle)) == pytest.approx(np.exp(1j * phase), abs=1e-9)
 
 
 def test_the_density_has_cusps():

@@ -2,7 +2,8 @@
 
 Along an isotherm E and P are given at a few densities with error bars.  The left-hand side and P are smooth functions
 of rs; a parabola is fitted to each by least squares, all densities alike, and the root is found on it.  Errors are
-those of independent normal deviates of all E and P, carried through fit and root.
+those of independent normal deviates of all E and P, carried through fit and root, as many times larger as the points
+scatter more about the parabolas than their errors say (Birge's ratio, where it is above one).
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def hugoniot(isotherms: list[Isotherm], start: InitialState, mass: float = DEUTE
         best = _root(isotherm, start, volume)
         if best is None:
             continue
-        drawn = [_root(_perturbed(isotherm, rng), start, volume) for _ in range(RESAMPLES)]
+        wide = _with_misfit(isotherm)
+        drawn = [_root(_perturbed(wide, rng), start, volume) for _ in range(RESAMPLES)]
         spread = np.array([[*found, found[0] ** -3] for found in drawn if found is not None]).std(axis=0, ddof=1)
         rs, pressure = best
         compression = (rs_of(start.density, mass) / rs) ** 3
@@ -95,17 +97,40 @@ def hugoniot(isotherms: list[Isotherm], start: InitialState, mass: float = DEUTE
 
 def _root(isotherm: Isotherm, start: InitialState, volume: float) -> tuple[float, float] | None:
     """rs and P where the Hugoniot function vanishes between the lowest and highest density, or None."""
-    degree = min(DEGREE, len(isotherm.rs) - 1)
     middle = isotherm.rs.mean()
-    shrunk = 4 * math.pi / 3 * isotherm.rs**3 - volume
-    work = 0.5 * (isotherm.pressure + start.pressure) / (2 * GPA) * shrunk  # GPa to Ha/a0^3
-    of_excess = np.polyfit(isotherm.rs - middle, isotherm.energy - start.energy + work, degree)
-    of_pressure = np.polyfit(isotherm.rs - middle, isotherm.pressure, degree)
+    of_excess, of_pressure = (_parabola(isotherm.rs, y) for y in (_excess(isotherm, start, volume), isotherm.pressure))
     low, high = float(isotherm.rs.min() - middle), float(isotherm.rs.max() - middle)
     if np.polyval(of_excess, low) * np.polyval(of_excess, high) > 0:
         return None
     root = float(brentq(lambda rs: np.polyval(of_excess, rs), low, high, xtol=1e-12))
     return root + middle, float(np.polyval(of_pressure, root))
+
+
+def _excess(isotherm: Isotherm, start: InitialState, volume: float) -> np.ndarray:
+    """E - E0 + (P + P0)(V - V0)/2 (Ha per atom) at every density."""
+    shrunk = 4 * math.pi / 3 * isotherm.rs**3 - volume
+    return isotherm.energy - start.energy + 0.5 * (isotherm.pressure + start.pressure) / (2 * GPA) * shrunk
+
+
+def _parabola(rs: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Coefficients by rs less its mean."""
+    return np.polyfit(rs - rs.mean(), y, min(DEGREE, len(rs) - 1))
+
+
+def _with_misfit(isotherm: Isotherm) -> Isotherm:
+    """The same with errors that the distances from the parabolas bear out."""
+    rs, freedom = isotherm.rs, len(isotherm.rs) - DEGREE - 1
+    if freedom < 1:
+        return isotherm
+
+    def scaled(y: np.ndarray, error: np.ndarray) -> np.ndarray:
+        apart = (y - np.polyval(_parabola(rs, y), rs - rs.mean())) / error
+        return error * max(1.0, math.sqrt(float(np.sum(apart**2)) / freedom))
+
+    return isotherm._replace(
+        energy_error=scaled(isotherm.energy, isotherm.energy_error),
+        pressure_error=scaled(isotherm.pressure, isotherm.pressure_error),
+    )
 
 
 def _perturbed(isotherm: Isotherm, rng: np.random.Generator) -> Isotherm:
@@ -131,14 +156,22 @@ def read_table(path: Path, kind: str | None = None) -> list[Isotherm]:
     require(kind in sets, "set", kind, f"one of {', '.join(sets)}")
     try:
         values = np.array([[float(row[name]) for name in COLUMNS] for row in rows if (row.get("set") or "") == kind])
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"table = {path}: must hold numbers ({error})") from None
+    return isotherms(values, path)
+
+
+def isotherms(values: np.ndarray, source: Path) -> list[Isotherm]:
+    """Isotherms with at least two densities from rows (M, 6) as COLUMNS has them; InputError names their source."""
     sane = np.all(np.isfinite(values)) and np.all(values[:, [0, 1, 3, 5]] > 0)
-    require(bool(sane), "table", path, "of finite numbers, with temperatures, rs and errors > 0")
+    require(bool(sane), "table", source, "of finite numbers, with temperatures, rs and errors > 0")
+    places = {(row[0], row[1]) for row in values.tolist()}
+    require(len(places) == len(values), "table", source, "one without two rows of the same temperature and rs")
     found = []
     for temperature in np.unique(values[:, 0]):
         at = values[values[:, 0] == temperature]
         at = at[np.argsort(at[:, 1])]
         if len(at) > 1:
             found.append(Isotherm(float(temperature), *at[:, 1:].T))
+    require(bool(found), "table", source, "one with at least two values of rs at one temperature")
     return found

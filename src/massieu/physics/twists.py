@@ -23,7 +23,9 @@ def twist_vectors(twist: str, points: str, dim: int) -> np.ndarray:
         axis = (np.arange(number) + 0.5) / number - 0.5
         return np.stack(np.meshgrid(*[axis] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
     try:
-        parts = [float(part) for part in twist.strip("()[] ").split(",")]
+        bare = twist.strip()
+        bare = bare[1:-1] if bare[:1] + bare[-1:] in ("()", "[]") else bare
+        parts = [float(part) for part in bare.split(",")]
     except ValueError:
         parts = []
     ok = len(parts) in (1, dim) and all(math.isfinite(p) and abs(p) <= 0.5 for p in parts)

@@ -9,12 +9,15 @@ plane waves only approach.  Curvatures of g_a lie between -1 (at contact) and a 
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 POINTS = 48  # of the grid along half a side
 SAFETY = 1.02  # for what lies between its points
+OPEN = math.exp(-2)  # curvature at d = 2a, the highest where a is so short that the box does not matter
 CONTACT = 1e-24  # added to d^2: derivatives are finite at contact
 
 
@@ -75,7 +78,7 @@ def highest_curvature(ranges: np.ndarray) -> np.ndarray:
     for a in ranges:
         outer = slope[:, :, None] * slope[:, None, :] / (4 * a * d[:, None, None])
         second = np.exp(-d / a)[:, None, None] * (outer - curve[:, :, None] * np.eye(3))
-        found.append(SAFETY * np.linalg.eigvalsh(second).max())
+        found.append(SAFETY * max(OPEN, np.linalg.eigvalsh(second).max()))
     return np.array(found)
 
 

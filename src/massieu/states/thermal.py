@@ -111,7 +111,7 @@ class ThermalState(eqx.Module):
         """ln|Psi_nS| and its phase."""
         z, log_det = self.flow(at.protons, x)
         orbitals = plane_waves(z, self.vectors) @ at.shared.states[:, at.label]  # (electron, N)
-        size, angle = 0.5 * log_det, 2 * math.pi * jnp.sum(z @ jnp.asarray(self.twist)[at.shared.twist])
+        size, angle = 0.5 * log_det, jnp.sum(z * self._boundary(at))
         for block in self._by_spin(orbitals):
             _, phase, of_block = inverse_and_log_det(block)
             size, angle = size + of_block - 0.5 * math.lgamma(len(block) + 1), angle + jnp.angle(phase)
@@ -134,8 +134,7 @@ class ThermalState(eqx.Module):
         )
         spins = zip(*map(self._by_spin, derivatives), (metric[:up, :, :up], metric[up:, :, up:]), strict=True)
         slater = joined([orbitals_jet(*one) for one in spins])
-        slope = slater.gradient + 2j * math.pi * jnp.asarray(self.twist)[at.shared.twist]
-        return LocalState(*jet.local(slope, slater.curvature))
+        return LocalState(*jet.local(slater.gradient + 1j * self._boundary(at), slater.curvature))
 
     def scores(self, at: Occupied, x: Array) -> tuple[ThermalState, ThermalState]:
         """Derivatives of ln|Psi| and of the phase by the parameters of the flow."""
@@ -149,6 +148,11 @@ class ThermalState(eqx.Module):
         return eqx.tree_at(lambda s: s.flow, self, self.flow.projected())
 
     def _by_spin(self, blocks: Array) -> tuple[Array, Array]:
-        """Orbitals and electrons (N, N, ..) of spin up, and of spin down."""
+        """Orbitals and electrons (N, N, ..) of spin up, and of spin down, whose orbitals are those at -twist."""
         up = self.spins[0]
-        return blocks[:up, :up], blocks[up:, up:]
+        return blocks[:up, :up], blocks[up:, up:].conj()
+
+    def _boundary(self, at: Occupied) -> Array:
+        """Wave vectors (N, 3) of the twist, opposite for the two spins, as the ground state has them."""
+        wave = jnp.asarray(2 * math.pi * self.twist)[at.shared.twist]
+        return jnp.concatenate([jnp.tile(sign * wave, (count, 1)) for sign, count in zip((1, -1), self.spins)])

@@ -29,6 +29,9 @@ from massieu.units import ANGSTROM, GPA, KELVIN_PER_RYDBERG, box_length
 
 MASSES = {"h": 1836.15267343, "d": 3670.48296788, "t": 5496.92153573}  # of the nuclei in electron masses (CODATA 2018)
 MOST_PARTICLES = 128
+RS = 1.4  # where neither rs nor box is given
+COLDEST = 1.0  # K, of anything thermal
+SHORTEST = 0.1  # a0, of a bond
 BINS = 60
 MOLECULE = 1.8  # a0: mutual nearest neighbours closer than this are counted as a molecule
 SCREENING = 1.2  # 1/a0, of the pair potential on which the protons' density is tuned before the electrons come in
@@ -60,10 +63,15 @@ class Hydrogen(AbstractSystem):
     name: ClassVar[str] = "hydrogen"
     summary: ClassVar[str] = "dense hydrogen: protons and electrons in a periodic box"
     source: ClassVar[str] = "Xie, Li, Wang, Zhang and Wang, Phys. Rev. Lett. 131, 126501 (2023)"
-    units: ClassVar[dict[str, str]] = {"energy": "Ry", "length": "a0"}
+    units: ClassVar[dict[str, str]] = {
+        "energy": "Ry", "length": "a0", "temperature": "K", "pressure": "GPa",
+        "S_electrons": "k_B", "S_per_atom": "k_B",
+        **dict.fromkeys(("kinetic_energy", "kinetic_energy_from_gradient", "potential_energy", "lag_of_electrons",
+                         "F_per_atom", "E_per_atom"), "Ry"),
+    }  # fmt: skip
 
     n: int = parameter(14, "atoms: an even number, or one")
-    rs: float = parameter(1.4, "density parameter: radius in a0 of the volume of one electron")
+    rs: float | None = parameter(None, "density parameter: radius in a0 of the volume of one electron (default: 1.4)")
     box: float | None = parameter(None, "side of the box in a0, instead of rs")
     temperature: float = parameter(6000.0, "temperature in K")
     electrons: str = parameter(
@@ -71,7 +79,9 @@ class Hydrogen(AbstractSystem):
     )
     clamped: bool = parameter(False, "fixed protons: n = 1 at the centre, 2 with bond, 4 fcc, 16, 54 or 128 bcc")
     bond: float | None = parameter(None, "distance in a0 of two clamped protons (default: half the body diagonal)")
-    twist: str = parameter("0", "boundary phase in units of 2 pi: a number, one per axis, or average")
+    twist: str = parameter(
+        "0", "boundary phase in units of 2 pi, opposite for the two spins: a number, one per axis, or average"
+    )
     twists: str = parameter("grid:4", "points of twist = average: grid:N per axis, or random:N in all")
     isotope: str = parameter("h", "h, d or t: mass of the nuclei")
     spins: tuple[int, int] = derived()
@@ -85,30 +95,41 @@ class Hydrogen(AbstractSystem):
         require(self.n == 1 or self.n % 2 == 0, "n", self.n, "even (as many electrons of each spin), or 1")
         one_of("electrons", self.electrons, ("ground", "thermal"))
         one_of("isotope", self.isotope, MASSES)
-        positive("rs", self.rs)
-        require(0.1 <= self.rs <= 100, "rs", self.rs, "from 0.1 to 100")
-        if self.box is not None:
-            positive("box", self.box)
-            least, most = (box_length(self.n, rs, 3) for rs in (0.1, 100))
-            require(least <= self.box <= most, "box", self.box, f"from {least:.3g} to {most:.3g} for n = {self.n}")
+        self.length = self._checked_length()
         ok = isinstance(self.temperature, (int, float)) and math.isfinite(self.temperature) and self.temperature >= 0
         require(ok, "temperature", self.temperature, "a finite number of K, at least 0")
-        cold = "above 0 for thermal electrons" if self.electrons == "thermal" else "above 0 unless clamped"
+        cold = f"at least {COLDEST:g} " + ("for thermal electrons" if self.electrons == "thermal" else "unless clamped")
         still = self.clamped and self.electrons == "ground"
-        require(still or self.temperature > 0, "temperature", self.temperature, cold)
-        self.length = box_length(self.n, self.rs, 3) if self.box is None else float(self.box)
+        require(still or self.temperature >= COLDEST, "temperature", self.temperature, cold)
         self._check_clamped()
         self.spins = ((self.n + 1) // 2, self.n // 2)
         self.twist_vectors = twist_vectors(str(self.twist), str(self.twists), 3)
         both = self.electrons == "ground" or self.n > 1
         require(both, "n", self.n, "even for thermal electrons")
         self.ewald = Ewald(3)
+        if self.electrons == "thermal":
+            count = len(self._thermal_waves())
+            allowed = f"lower: {count} plane waves are more than {MOST_PLANE_WAVES}"
+            require(count <= MOST_PLANE_WAVES, "temperature", self.temperature, allowed)
+
+    def _checked_length(self) -> float:
+        """Side of the box (a0), and rs where neither is given."""
+        if self.box is None:
+            self.rs = RS if self.rs is None else self.rs
+            positive("rs", self.rs)
+            require(0.1 <= self.rs <= 100, "rs", self.rs, "from 0.1 to 100")
+            return box_length(self.n, self.rs, 3)
+        require(self.rs is None, "rs", self.rs, f"left out beside box = {self.box}, which says the same")
+        positive("box", self.box)
+        least, most = (box_length(self.n, rs, 3) for rs in (0.1, 100))
+        require(least <= self.box <= most, "box", self.box, f"from {least:.3g} to {most:.3g} for n = {self.n}")
+        return float(self.box)
 
     def _check_clamped(self) -> None:
         if self.bond is not None:
             require(self.clamped and self.n == 2, "bond", self.bond, "left out unless clamped and n = 2")
-            positive("bond", self.bond)
-            require(self.bond <= 0.5 * self.length, "bond", self.bond, f"at most half the box, {0.5 * self.length:.4g}")
+            ok = isinstance(self.bond, (int, float)) and SHORTEST <= self.bond <= 0.5 * self.length
+            require(ok, "bond", self.bond, f"from {SHORTEST} to half the box, {0.5 * self.length:.4g}")
         cells = round((self.n / 2) ** (1 / 3)) if self.n > 1 else 0
         lattice = self.n in (1, 4) or 2 * cells**3 == self.n
         allowed = "1, 2, 4 or 16, 54, 128 (bcc; 4: fcc) for clamped protons"
@@ -182,6 +203,7 @@ class Hydrogen(AbstractSystem):
 
     def default_ansatz(self, config: Any) -> Atoms:
         """The density of the protons and the electrons' state, untrained."""
+        self._check_config(config)
         of_psi = jax.random.key(config.seed)
         protons = FixedProtons(self.sites()) if self.clamped else ProtonFlow(self.n)
         if self.electrons == "thermal":
@@ -202,19 +224,28 @@ class Hydrogen(AbstractSystem):
         )
         return Atoms(protons, psi)
 
+    def _check_config(self, config: Any) -> None:
+        """InputError for options that this system has no use for."""
+        one_of("sampler", config.sampler, ("mala", "metropolis"))
+        if self.electrons == "thermal":
+            require(config.width is None, "width", config.width, "left out for thermal electrons")
+            require(config.determinants == 1, "determinants", config.determinants, "1 for thermal electrons")
+        enough = self.clamped or config.batch >= 2 * config.walkers
+        require(enough, "batch", config.batch, f"at least {2 * config.walkers}: two proton configurations with walkers")
+
     def _thermal(self, protons: Any, layers: int, key: Array) -> Atoms:
-        """Plane waves up to a whole shell beyond those that the temperature populates."""
+        of_flow, of_p = jax.random.split(key)
+        psi = ThermalState(self.spins, self.length, self.beta, self._thermal_waves(), self.twist_vectors,
+                           rs=self.density_parameter, layers=layers, key=of_flow)  # fmt: skip
+        return Atoms(protons, psi, LevelOccupation(self.spins, FEATURES, of_p))
+
+    def _thermal_waves(self) -> np.ndarray:
+        """Integer momenta (k, 3) up to a whole shell beyond those that the temperature populates."""
         unit = (2 * math.pi / self.length) ** 2
         vectors = integer_vectors(3, 5.0)
         squares = np.sum(vectors**2, axis=1)
         filled = squares[self.spins[0] - 1]
-        kept = vectors[squares <= max(3, filled + 1 + THERMAL * self.kT / unit)]
-        require(len(kept) <= MOST_PLANE_WAVES, "temperature", self.temperature,
-                f"lower: {len(kept)} plane waves are more than {MOST_PLANE_WAVES}")  # fmt: skip
-        of_flow, of_p = jax.random.split(key)
-        psi = ThermalState(self.spins, self.length, self.beta, kept, self.twist_vectors,
-                           rs=self.density_parameter, layers=layers, key=of_flow)  # fmt: skip
-        return Atoms(protons, psi, LevelOccupation(self.spins, FEATURES, of_p))
+        return vectors[squares <= max(3, filled + 1 + THERMAL * self.kT / unit)]
 
     def screened_energy(self, protons: Array) -> Array:
         """Pairs of screened charges (Ry), for tuning the density of the protons."""
