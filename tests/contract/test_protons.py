@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from massieu.densities.continuous import runge_kutta
 from massieu.densities.protons import ProtonFlow, tuned
 
 N = 5
@@ -31,6 +32,30 @@ def test_log_prob_is_the_jacobian(flow):
     assert np.all(np.asarray(sign) > 0)
     assert np.abs(error).max() < 1e-4
     assert np.abs(jax.vmap(flow.from_base)(z)[1]).max() > 0.1  # not the identity
+
+
+def test_steps_are_as_fine_as_the_velocity_asks_for(flow):
+    """Forces as training can make them, for which ten Runge-Kutta steps are wrong by more than 0.5 in ln p."""
+    strong = eqx.tree_at(lambda f: f.force, ProtonFlow(N), 25 * flow.force)
+    z = jax.random.uniform(jax.random.key(1), (32, N, 3))
+
+    def rate(state, t):
+        v, divergence = strong.velocity(state[0], t)
+        return v, -divergence
+
+    fixed = jax.vmap(lambda z: runge_kutta(rate, (z, jnp.zeros(())), 10))(z)[1]
+    found, fine = (jax.vmap(f.from_base)(z)[1] for f in (strong, strong.for_evaluation()))
+    assert np.abs(fixed - fine).max() > 0.5
+    assert np.abs(found - fine).max() < 0.02
+    sign, error = jax.lax.map(strong.for_evaluation().jacobian_sign, z)
+    assert np.all(np.asarray(sign) > 0)
+    assert np.abs(error).max() < 1e-3
+
+
+def test_what_cannot_be_integrated_is_no_number(flow):
+    """So that a run stops instead of going on with a wrong density."""
+    wild = eqx.tree_at(lambda f: f.force, ProtonFlow(N), 1e6 * flow.force)
+    assert np.isnan(wild.from_base(jax.random.uniform(jax.random.key(1), (N, 3)))[1])
 
 
 def test_inverse_leads_back(flow):

@@ -10,11 +10,15 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from flowjax.distributions import AbstractDistribution
 from jax import Array
+
+MOST_STEPS = 512  # of an adaptive integration
+Rate = Callable[[Any, Array], Any]
 
 
 class ContinuousFlow(AbstractDistribution):
@@ -45,7 +49,7 @@ class ContinuousFlow(AbstractDistribution):
             v, divergence = self.velocity(state[0], t, condition)
             return v, -divergence
 
-        return runge_kutta(rate, (start, self.base._log_prob(start, condition)), self.steps, self.by_adjoint)
+        return self._integrated(rate, (start, self.base._log_prob(start, condition)))
 
     def _sample(self, key: Array, condition: Array | None = None) -> Array:
         return self._sample_and_log_prob(key, condition)[0]
@@ -56,7 +60,7 @@ class ContinuousFlow(AbstractDistribution):
 
     def forwards(self, x: Array, condition: Array | None = None) -> Array:
         """The point at t = 1 that starts at x."""
-        return runge_kutta(lambda x, t: self.velocity(x, t, condition)[0], x, self.steps, self.by_adjoint)
+        return self._integrated(lambda x, t: self.velocity(x, t, condition)[0], x)
 
     def trajectory(self, x: Array, condition: Array | None = None) -> Array:
         """The points (1 + steps, *shape) at t = 0, 1/steps, .., 1 of the path that starts at x."""
@@ -78,7 +82,11 @@ class ContinuousFlow(AbstractDistribution):
             v, divergence = self.velocity(state[0], 1 - t, condition)
             return -v, -divergence
 
-        return runge_kutta(rate, (x, jnp.zeros((), x.dtype)), self.steps, self.by_adjoint)
+        return self._integrated(rate, (x, jnp.zeros((), x.dtype)))
+
+    def _integrated(self, rate: Rate, state: Any) -> Any:
+        """From t = 0 to 1 along d state/dt = rate(state, t)."""
+        return runge_kutta(rate, state, self.steps, self.by_adjoint)
 
     def sample_and_score(self, key: Array, condition: Array | None = None) -> tuple[Array, Array, Array]:
         """x, ln p(x) and d ln p/dx, of which x is differentiable in the parameters and the other two are not.
@@ -105,7 +113,7 @@ class ContinuousFlow(AbstractDistribution):
 
         x = jax.lax.stop_gradient(start)
         log_prob, score = jax.value_and_grad(lambda x: fixed.base._log_prob(x, condition))(x)
-        return runge_kutta(rate, (x, log_prob, score), self.steps)[1:]
+        return self._integrated(rate, (x, log_prob, score))[1:]
 
     def for_evaluation(self) -> ContinuousFlow:
         """The same flow with three times finer time steps: the error of ln p is then far below the statistical one."""
@@ -151,7 +159,7 @@ def chebyshev(t: Array, count: int) -> Array:
     return jnp.stack(values[:count])
 
 
-def runge_kutta(rate: Callable[[Any, Array], Any], state: Any, steps: int, adjoint: bool = False) -> Any:
+def runge_kutta(rate: Rate, state: Any, steps: int, adjoint: bool = False) -> Any:
     """Classical fourth-order integration of d state/dt = rate(state, t) from 0 to 1.
 
     Its gradient is that of the steps, recomputed one by one from the stored states; with `adjoint` that of the exact
@@ -161,7 +169,29 @@ def runge_kutta(rate: Callable[[Any, Array], Any], state: Any, steps: int, adjoi
     return _adjoint(rate, state, steps) if adjoint else _integrated(rate, state, steps)
 
 
-def _adjoint(rate: Callable[[Any, Array], Any], state: Any, steps: int) -> Any:
+def adaptive(rate: Rate, state: Any, tolerance: float, first: float, forward: bool = False) -> Any:
+    """The same in steps as long as their error, estimated by Tsitouras' pair of order 5 and 4, is below the tolerance.
+
+    first: length of the first step; forward: for derivatives in forward mode, else they are in reverse mode.  Not a
+    number where MOST_STEPS are not enough.
+    """
+    found = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, state, _: rate(state, jnp.asarray(t))),
+        diffrax.Tsit5(),
+        t0=0.0,
+        t1=1.0,
+        dt0=first,
+        y0=state,
+        stepsize_controller=diffrax.PIDController(rtol=0.0, atol=tolerance),
+        adjoint=diffrax.ForwardMode() if forward else diffrax.RecursiveCheckpointAdjoint(),
+        max_steps=MOST_STEPS,
+        throw=False,
+    )
+    fine = found.result == diffrax.RESULTS.successful
+    return jax.tree.map(lambda y: jnp.where(fine, y[0], jnp.nan), found.ys)
+
+
+def _adjoint(rate: Rate, state: Any, steps: int) -> Any:
     hoisted, constants = jax.closure_convert(rate, state, jnp.zeros((), jax.tree.leaves(state)[0].dtype))
 
     @jax.custom_vjp
@@ -187,7 +217,7 @@ def _adjoint(rate: Callable[[Any, Array], Any], state: Any, steps: int) -> Any:
     return flow(state, *constants)
 
 
-def _integrated(rate: Callable[[Any, Array], Any], state: Any, steps: int) -> Any:
+def _integrated(rate: Rate, state: Any, steps: int) -> Any:
     """A loop over the four stages too: compiling `rate` once is faster than writing it out four times."""
     dtype = jax.tree.leaves(state)[0].dtype
     h = jnp.asarray(1 / steps, dtype)

@@ -23,12 +23,13 @@ import optax
 from flowjax.distributions import AbstractDistribution
 from jax import Array
 
-from massieu.densities.continuous import ContinuousFlow, chebyshev
+from massieu.densities.continuous import ContinuousFlow, Rate, adaptive, chebyshev
 
 WIDTHS = (0.2, 0.35, 0.55, 0.8, 1.2, 1.8)  # of the Gaussians B, in units of the radius of one proton's volume
 NEIGHBOURS = (0.55, 1.2)  # those of the surroundings h
 SCALE = (0.05, 0.01, 0.01)  # of the forces and of their change with the surroundings, for parameters of order 1
 TUNING_STEPS, TUNING_BATCH, TUNING_RATE = 200, 64, 0.05
+TUNING_TOLERANCE = 1e-3
 
 
 class UniformBox(AbstractDistribution):
@@ -67,12 +68,14 @@ class ProtonFlow(ContinuousFlow):
     shape: tuple[int, ...] = eqx.field(static=True)
     cond_shape: None = eqx.field(static=True)
     base: UniformBox
-    steps: int
+    steps: int  # the first step is as long as one of so many
+    tolerance: float  # of the adaptive steps: about the error of ln p
     sides: float
     force: Array  # (harmonics, Gaussians, 1 + neighbours)
 
-    def __init__(self, n: int, *, steps: int = 10, harmonics: int = 3):
-        self.base, self.shape, self.cond_shape, self.steps = UniformBox(n), (n, 3), None, steps
+    def __init__(self, n: int, *, steps: int = 10, tolerance: float = 1e-5, harmonics: int = 3):
+        self.base, self.shape, self.cond_shape = UniformBox(n), (n, 3), None
+        self.steps, self.tolerance = steps, tolerance
         self.sides = (4 * math.pi * n / 3) ** (1 / 3)
         self.force = jnp.zeros((harmonics, len(WIDTHS), 1 + len(NEIGHBOURS)))
 
@@ -106,6 +109,13 @@ class ProtonFlow(ContinuousFlow):
         v = jnp.einsum("ij,ija->ia", f, along)
         return v, jnp.sum(f * jnp.sum(jnp.cos(2 * math.pi * d), axis=-1) + slope)
 
+    def _integrated(self, rate: Rate, state: Any) -> Any:
+        return adaptive(rate, state, self.tolerance, 1 / self.steps)
+
+    def for_evaluation(self) -> ProtonFlow:
+        """The same flow with errors far below the statistical ones."""
+        return eqx.tree_at(lambda flow: flow.tolerance, self, 0.01 * self.tolerance)
+
     def scores(self, z: Array) -> ProtonFlow:
         """d ln p(S)/d(parameters) at fixed S, the point that starts at z, in the shape of the parameters."""
         params, static = eqx.partition(self, lambda leaf: isinstance(leaf, jax.Array))
@@ -119,8 +129,12 @@ class ProtonFlow(ContinuousFlow):
 
     def jacobian_sign(self, z: Array) -> tuple[Array, Array]:
         """Sign of det dS/dz of the discrete steps, and ln|det| + ln p, which is zero up to their error."""
-        n = z.size
-        jacobian = jax.jacfwd(lambda z: self.forwards(z.reshape(self.shape)).reshape(n))(z.reshape(n))
+
+        def end(z: Array) -> Array:
+            x = z.reshape(self.shape)
+            return adaptive(lambda x, t: self.velocity(x, t)[0], x, self.tolerance, 1 / self.steps, True).reshape(-1)
+
+        jacobian = jax.jacfwd(end)(z.reshape(-1))
         sign, size = jnp.linalg.slogdet(jacobian)
         return sign, size + self.from_base(z)[1]
 
@@ -130,7 +144,8 @@ def tuned(protons: ProtonFlow, energy: Callable[[Array], Array], beta: float, ke
     optimiser = optax.chain(
         optax.clip_by_global_norm(10.0), optax.adam(optax.cosine_decay_schedule(TUNING_RATE, TUNING_STEPS))
     )
-    start, static = eqx.partition(protons, lambda leaf: isinstance(leaf, jax.Array))
+    start, rest = eqx.partition(protons, lambda leaf: isinstance(leaf, jax.Array))
+    static = eqx.tree_at(lambda flow: flow.tolerance, rest, TUNING_TOLERANCE)
 
     def loss(params: Any, key: Array) -> Array:
         flow = eqx.combine(params, static)
@@ -146,4 +161,4 @@ def tuned(protons: ProtonFlow, energy: Callable[[Array], Array], beta: float, ke
     def run(params: Any) -> Any:
         return jax.lax.scan(step, (params, optimiser.init(params)), jax.random.split(key, TUNING_STEPS))[0][0]
 
-    return eqx.combine(run(start), static)
+    return eqx.combine(run(start), rest)
