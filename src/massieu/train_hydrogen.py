@@ -32,7 +32,7 @@ OF_PROTONS = 0.15  # learning rate of p, in units of beta F
 OF_LABELS = 0.003  # learning rate of p(n|S)
 IMAGINARY_TIME = 0.1  # 1/Ry per step, of Psi
 ADAM, WARM_UP = 1e-3, 50  # learning rate, and the steps over which it rises to it
-TRUST = 0.2  # root mean square change of ln p(S) in a step
+PROTONS = {"trust": 0.2, "damping": 0.1, "floor": 0.1}  # of p(S); the floor is for forces that the batch hardly sees
 DENSE = {"trust": 0.2, "reach": 0.2, "damping": 0.01, "floor": 0.1}  # of the regression for Psi
 FEW = 2  # atoms that leave much of a box empty: parameters in their own units there, so that smooth functions stay so
 DILUTE = {"trust": 0.05, "reach": 0.05, "damping": 0.03, "floor": 1.0}
@@ -108,9 +108,7 @@ def _optimisers(n: int, beta: float, config: Config) -> tuple[Any, Any, Any]:
     """
     schedule = optimize.ramp_and_cosine(config.steps, WARM_UP)
     rate, inverse = config.learning_rate or 1.0, beta if math.isfinite(beta) else 1.0
-    of_protons = optimize.stochastic_reconfiguration(
-        rate * OF_PROTONS * inverse, schedule, "sr", trust=TRUST, damping=0.1
-    )
+    of_protons = optimize.stochastic_reconfiguration(rate * OF_PROTONS * inverse, schedule, "sr", **PROTONS)
     of_labels = optimize.adam(rate * OF_LABELS, schedule, config.clip)  # a level seldom drawn has no Fisher matrix
     if config.optimiser == "adam":
         return of_protons, optimize.adam(rate * ADAM, schedule, config.clip), of_labels
