@@ -45,7 +45,7 @@ def reference(arguments: list[str]) -> int:
         return 0
     from massieu.text_tables import reference_table
 
-    print(reference_table(system, found))
+    print(reference_table(system, found) if found else f"no exact or independent values are known for {kind.name}")
     return 0
 
 
