@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         """All arguments, or InputError naming the first unknown one."""
-        values, unknown = self.parse_known_args(arguments)
+        values, unknown = self.parse_known_args(_join_negative(arguments))
         if unknown:
             shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
             flags = [flag for action in shown for flag in action.option_strings if flag.startswith("--")]
@@ -57,6 +57,7 @@ def system_parser(kind: type[System], command: str, lists: bool = False) -> Pars
 def add_training(parser: Parser, kind: type[System]) -> None:
     """A flag for every field of the configuration; help shows those of use to the system, with its own defaults."""
     options, group = parser.add_argument_group("training and evaluation"), group_of(kind)
+    hints = typing.get_type_hints(Config)
     system: Callable[[], System] = kind
     try:
         own = system().training_defaults()
@@ -65,7 +66,7 @@ def add_training(parser: Parser, kind: type[System]) -> None:
     for field in dataclasses.fields(Config):
         hidden = group not in field.metadata["only"]
         default = own.get(field.name, field.default)
-        add_flag(options, field.name, field, typing.get_type_hints(Config)[field.name], default=default, hidden=hidden)
+        add_flag(options, field.name, field, hints[field.name], default=default, hidden=hidden)
 
 
 def training(values: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def checked_list(name: str, kind: type) -> Callable[[str], Any]:
     return convert
 
 
-def join_negative(arguments: list[str]) -> list[str]:
+def _join_negative(arguments: list[str]) -> list[str]:
     """--h -1,1 as --h=-1,1: argparse takes a list that begins with a minus sign for a flag."""
     joined: list[str] = []
     for argument in arguments:

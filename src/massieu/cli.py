@@ -116,7 +116,7 @@ def _run(arguments: list[str]) -> int:
     flags.add_training(parser, kind)
     parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
-    values = vars(parser.parse(flags.join_negative(rest)))
+    values = vars(parser.parse(rest))
     system = flags.make(kind, values)
     config = configure(system, **flags.training(values))
     if values["dry_run"]:
@@ -177,7 +177,7 @@ def _sweep(arguments: list[str]) -> int:
     flags.add_training(parser, kind)
     parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
     parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
-    values = vars(parser.parse(flags.join_negative(rest)))
+    values = vars(parser.parse(rest))
     given = {flag: values[flag] for flag in flags.parameters(kind) if values[flag] is not None}
     plan = sweep.plan(kind, given, flags.training(values))
     if values["dry_run"]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from massieu import arguments as flags
 from massieu.arguments import Parser, checked, checked_list, named_system, system_parser
-from massieu.errors import InputError, finite, one_of, positive, require
+from massieu.errors import InputError, finite, one_of, require
 from massieu.systems import SYSTEMS, ClassicalSystem, QuantumDot
 
 if TYPE_CHECKING:
@@ -255,7 +255,6 @@ def hugoniot(arguments: list[str]) -> int:
     one_of("isotope", values["isotope"], ("h", "d"))
     for name, *_ in before:
         finite(name, values[name])
-    positive("density", values["density"])
     out = Path(values["out"]) if values["out"] else None
     if out is not None:
         require(out.suffix == ".png" and out.parent.is_dir(), "out", out, "a .png file in a directory that exists")

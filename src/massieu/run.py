@@ -1,6 +1,8 @@
 """A run from the first sample to the summary: in memory, or in a directory that survives crashes.
 
 config.yaml  metrics.csv  checkpoints/  summary.json  samples.npz  figures/  report.html
+
+One module: starting, resuming and evaluating share every step of a run.
 """
 
 from __future__ import annotations

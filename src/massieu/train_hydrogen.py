@@ -96,8 +96,7 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, config: Config) -> Proble
             "grad_norm": jnp.sqrt(norm),
         }
 
-    each = "electron walkers each" if per_group != 1 else "electron walker each"
-    notes = (f"{groups} proton configurations with {per_group} {each}",)
+    notes = (f"{groups} proton configurations with {per_group} electron walkers each",)
     return Problem(step, start, (static_protons, static_psi, static_occupation), combined, notes=notes)
 
 
@@ -139,12 +138,6 @@ def _scores_protons(params: Any, rho: Atoms, z: Array) -> Any:
 
 def _scores_psi(params: Any, system: Hydrogen, rho: Atoms, walkers: AtomWalkers) -> Any:
     """Real, then (at a twist) imaginary parts of d ln Psi_S (B or 2B, ..) less their means at the same S."""
-    shape = walkers.x.shape[:2]
-
-    def centred(leaf: Array) -> Array:
-        grouped = leaf.reshape(*shape, *leaf.shape[1:])
-        return (grouped - jnp.mean(grouped, axis=1, keepdims=True)).reshape(leaf.shape)
-
     each = 2 * electron_chains.walker_bytes(system, rho) // (3 * system.n) + 16 * sum(
         map(jnp.size, jax.tree.leaves(params))
     )
@@ -153,22 +146,27 @@ def _scores_psi(params: Any, system: Hydrogen, rho: Atoms, walkers: AtomWalkers)
         rows = (electron_chains.surroundings(rho, walkers), rows[2])
     real, imaginary = chunked(rho.psi.scores, each, rows)
     real, imaginary = trainable(real)[0], imaginary if imaginary is None else trainable(imaginary)[0]
-    real = jax.tree.map(centred, real)
+    real = _centred(real, walkers)
     if imaginary is None:
         return real
-    return jax.tree.map(lambda r, i: jnp.concatenate([r, centred(i)]), real, imaginary)
+    return jax.tree.map(lambda r, i: jnp.concatenate([r, i]), real, _centred(imaginary, walkers))
+
+
+def _centred(scores: Any, walkers: AtomWalkers) -> Any:
+    """Scores (B, ..) of every walker less their means at the same S."""
+
+    def less_mean(leaf: Array) -> Array:
+        grouped = leaf.reshape(*walkers.x.shape[:2], *leaf.shape[1:])
+        return (grouped - jnp.mean(grouped, axis=1, keepdims=True)).reshape(leaf.shape)
+
+    return jax.tree.map(less_mean, scores)
 
 
 def _scores_occupation(params: Any, rho: Atoms, walkers: AtomWalkers) -> Any:
     """d ln p(n|S) (B, ..) less its mean at the same S."""
-    at, shape = electron_chains.surroundings(rho, walkers), walkers.x.shape[:2]
+    at = electron_chains.surroundings(rho, walkers)
     found = jax.vmap(jax.grad(lambda o, at, n: o.log_prob(at, n)), (None, 0, 0))(params, at.shared, at.label)
-
-    def centred(leaf: Array) -> Array:
-        grouped = leaf.reshape(*shape, *leaf.shape[1:])
-        return (grouped - jnp.mean(grouped, axis=1, keepdims=True)).reshape(leaf.shape)
-
-    return jax.tree.map(centred, found)
+    return _centred(found, walkers)
 
 
 def _metrics(system: Hydrogen, found: Any, log_prob: Array, of_label: Array, beta: float) -> dict[str, Array]:

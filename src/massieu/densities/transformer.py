@@ -55,27 +55,15 @@ class Reader(eqx.Module):
 
     def __call__(self, seen: Array) -> Array:
         """All ranks at once (n, width); seen (n, features)."""
-        tokens = seen @ self.embed.T + self.position
-        causal = jnp.tril(jnp.ones((len(seen), len(seen)), bool))
-        for layer in self.layers:
-            query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(tokens), 1, 0)
-            tokens = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(tokens, query, keys, values, causal)
-        return jax.vmap(normalise)(tokens)
+        return _through(self.layers, seen @ self.embed.T + self.position)
 
     def start(self) -> list[tuple[Array, Array]]:
         """Empty keys and values."""
-        empty = [jnp.zeros((len(self.position), *layer.qkv.shape[1:3])) for layer in self.layers]
-        return [(e, e) for e in empty]
+        return _empty(self.layers, len(self.position))
 
     def step(self, cache: list, seen: Array, rank: Array) -> tuple[list, Array]:
         """Take in the features (features,) of one rank; return the cache and what is known there (width,)."""
-        token, new = self.embed @ seen + self.position[rank], []
-        for layer, (keys, values) in zip(self.layers, cache, strict=True):
-            query, k, v = layer.heads_of(token)
-            keys, values = keys.at[rank].set(k), values.at[rank].set(v)
-            token = layer.attend(token, query, keys, values, jnp.arange(len(keys)) <= rank)
-            new.append((keys, values))
-        return new, normalise(token)
+        return _one_more(self.layers, cache, self.embed @ seen + self.position[rank], rank)
 
 
 class CausalTransformer(AbstractAutoregressive):
@@ -98,28 +86,41 @@ class CausalTransformer(AbstractAutoregressive):
         self.readout, self.bias = jnp.zeros((n, width)), jnp.zeros(n)
 
     def logits(self, s: Array, condition: Array | None = None) -> Array:
-        n = len(s)
         x = self.position + jnp.concatenate([jnp.zeros(1, s.dtype), s[:-1]])[:, None] * self.spin
-        causal = jnp.tril(jnp.ones((n, n), bool))
-        for layer in self.layers:
-            query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(x), 1, 0)
-            x = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(x, query, keys, values, causal)
-        return jnp.sum(self.readout * jax.vmap(normalise)(x), axis=-1) + self.bias
+        return jnp.sum(self.readout * _through(self.layers, x), axis=-1) + self.bias
 
     def start(self, condition: Array | None = None) -> list[tuple[Array, Array]]:
-        empty = [jnp.zeros((self.shape[0], *layer.qkv.shape[1:3]), layer.qkv.dtype) for layer in self.layers]
-        return [(e, e) for e in empty]
+        return _empty(self.layers, self.shape[0])
 
     def next_logit(self, cache, k, previous, condition=None):
-        x = self.position[k] + previous * self.spin
-        seen = jnp.arange(self.shape[0]) <= k
-        new = []
-        for layer, (keys, values) in zip(self.layers, cache, strict=True):
-            query, key, value = layer.heads_of(x)
-            keys, values = keys.at[k].set(key), values.at[k].set(value)
-            x = layer.attend(x, query, keys, values, seen)
-            new.append((keys, values))
-        return new, self.readout[k] @ normalise(x) + self.bias[k]
+        cache, known = _one_more(self.layers, cache, self.position[k] + previous * self.spin, k)
+        return cache, self.readout[k] @ known + self.bias[k]
+
+
+def _through(layers: list[Layer], tokens: Array) -> Array:
+    """All tokens (n, width) at once, each of which sees itself and those before."""
+    causal = jnp.tril(jnp.ones((len(tokens), len(tokens)), bool))
+    for layer in layers:
+        query, keys, values = jnp.moveaxis(jax.vmap(layer.heads_of)(tokens), 1, 0)
+        tokens = jax.vmap(layer.attend, in_axes=(0, 0, None, None, 0))(tokens, query, keys, values, causal)
+    return jax.vmap(normalise)(tokens)
+
+
+def _empty(layers: list[Layer], n: int) -> list[tuple[Array, Array]]:
+    """Keys and values of n tokens, none of them there yet."""
+    empty = [jnp.zeros((n, *layer.qkv.shape[1:3]), layer.qkv.dtype) for layer in layers]
+    return [(e, e) for e in empty]
+
+
+def _one_more(layers: list[Layer], cache: list, token: Array, rank: Array) -> tuple[list, Array]:
+    """The token (width,) of one rank through all layers: the cache with it, and what comes out."""
+    new = []
+    for layer, (keys, values) in zip(layers, cache, strict=True):
+        query, key, value = layer.heads_of(token)
+        keys, values = keys.at[rank].set(key), values.at[rank].set(value)
+        token = layer.attend(token, query, keys, values, jnp.arange(len(keys)) <= rank)
+        new.append((keys, values))
+    return new, normalise(token)
 
 
 def normalise(x: Array) -> Array:

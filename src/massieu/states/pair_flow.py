@@ -13,6 +13,8 @@ function of the coefficients and is propagated layer by layer, from x back to z:
 The total momentum P is conserved, so every P may have a potential of its own beside the common one: states of different
 P are orthogonal for any T that commutes with translations.  The intrinsic Hamiltonian depends on P modulo N and its
 point group only, and so do the potentials; they are symmetric under all that keeps P modulo N.
+
+One module: values and derivatives of the same potentials, which must agree term by term, stand side by side.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 H = sum_i p_i^2 (electrons) + sum over all pairs 2 q q'/r (Ewald, self-images included) + protons' kinetic energy, in Ry
 and a0; T in K.  The protons are indistinguishable classical particles: 1/N! and the thermal wavelength are in F and S.
+
+One module: parameters, energies, ansatz and observables of one system belong together.
 """
 
 from __future__ import annotations
