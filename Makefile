@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 OUT ?= runs/demo
 
-.PHONY: demo test install lint types tests examples clean
+.PHONY: demo test install lint types tests examples list clean
 
 demo: $(VENV)/.installed
 	@test ! -e $(OUT) || { echo "$(OUT) exists: showing its report; remove it to run the demo anew"; }
@@ -34,6 +34,9 @@ tests: $(VENV)/.installed
 
 examples: $(VENV)/.installed
 	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+list: $(VENV)/.installed
+	$(BIN)/python -m massieu.cli.listing
 
 clean:
 	rm -rf $(VENV) runs

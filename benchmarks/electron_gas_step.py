@@ -36,12 +36,12 @@ from nested_reference import (
 
 import massieu as ms
 from massieu import optimize
-from massieu.config import Config
 from massieu.densities.occupation import Attention
+from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.particles.train import chunk_size, problem, weigh
 from massieu.physics.ewald import Ewald
 from massieu.principle import trainable
 from massieu.statistics import autocorrelation_time
-from massieu.train_quantum import chunk_size, problem, weigh
 
 MOVES = 50
 AT_LEAST = 1.0  # CPU-seconds of measuring each part
@@ -124,7 +124,7 @@ def reference_tasks(args, rho, draw) -> tuple[dict[str, list], list[int]]:
 def our_tasks(args, gas, rho, draw) -> dict[str, list]:
     """The same parts of massieu; p(K) with attention layers of the reference's size."""
     b, key, chunk = args.batch, jax.random.key(2), chunk_size(rho.psi.walker_bytes, args.batch)
-    p = system(args, args.n).default_ansatz(Config(depth=DEPTH, attention=DEPTH)).p
+    p = system(args, args.n).default_ansatz(ParticleOptions(depth=DEPTH, attention=DEPTH)).p
     slope = draw.z + 0j
 
     def sample_space(rows, size):
@@ -152,7 +152,7 @@ def our_tasks(args, gas, rho, draw) -> dict[str, list]:
 
 def whole_step(args, gas, attention: int = 0) -> tuple[float, float, list[int]]:
     """CPU-seconds per walker of one step, those of its compilation, and the parameters of flow and p(K)."""
-    config = Config(batch=args.batch, depth=DEPTH, attention=attention)
+    config = ParticleOptions(batch=args.batch, depth=DEPTH, attention=attention)
     rho, watch = gas.default_ansatz(config), Stopwatch()
     built = problem(gas, rho, gas.beta, config)
     return watch(built.step, built.start) / args.batch, watch.compiling, [parameters(rho.psi), parameters(rho.p)]
@@ -195,7 +195,7 @@ def row(name: str, slow: float, fast: float) -> None:
 
 def compare(args, gas) -> None:
     """The table of parts, the whole step, compilation and memory."""
-    rho = gas.default_ansatz(Config(batch=args.batch, depth=DEPTH))
+    rho = gas.default_ansatz(ParticleOptions(batch=args.batch, depth=DEPTH))
     draw = jax.jit(lambda key: rho.draw(key, args.batch))(jax.random.key(0))
     far = float(jnp.ptp(jax.vmap(lambda x: pair_ewald(x) - gas.ewald.energy(x))(draw.z[:8])))
     tasks, sizes = reference_tasks(args, rho, draw)
@@ -230,7 +230,7 @@ def growth(args) -> None:
     found, key = [], jax.random.key(0)
     for n, batch in GROWTH:
         gas, watch = system(args, n), Stopwatch()
-        config = Config(batch=batch, depth=DEPTH)
+        config = ParticleOptions(batch=batch, depth=DEPTH)
         rho = gas.default_ansatz(config)
         built = problem(gas, rho, gas.beta, config)
         whole, keys = watch(built.step, built.start), jax.random.split(key, batch)

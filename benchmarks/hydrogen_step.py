@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from ewald import pair_form
 from hydrogen_reference import dense_update, map_jacobian, metropolis
 
-from massieu.choices import configure, make_density, start_problem
+from massieu.methods.method import method_of
 from massieu.physics.kinetic import local_kinetic
 from massieu.systems import Hydrogen
 
@@ -76,8 +76,8 @@ def main(n=14, samples=128):
         "as by default (10 moves of MALA)": {},
         "100 moves of Metropolis": {"sampler": "metropolis", "moves": ELECTRON_MOVES},
     }.items():
-        config = configure(system, **common, **options)
-        problem = start_problem(system, make_density(system, config), system.beta, config)
+        config = method_of(system).configure(system, **common, **options)
+        problem = method_of(system).problem(system, method_of(system).ansatz(system, config), system.beta, config)
         state, _ = problem.step(problem.start)
         totals[name] = cpu_seconds(problem.step, state, repeats=3)
     parameters = [sum(leaf.size for leaf in jax.tree.leaves(p)) for p in state.params]

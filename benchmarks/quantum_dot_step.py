@@ -29,11 +29,11 @@ import optax
 from nested_reference import metropolis
 
 import massieu as ms
-from massieu.config import Config
 from massieu.linear_algebra import inverse_and_log_det
+from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.particles.train import chunk_size, problem, weigh
 from massieu.principle import trainable
 from massieu.states.oscillator import hermite_functions
-from massieu.train_quantum import chunk_size, problem, weigh
 
 WIDTH, MOVES, TAU = 50, 100, 0.1
 FLOWS = ((8, 3), (1, 4))  # Runge-Kutta steps of the reference, layers of ours: as used, and equal in evaluations
@@ -188,7 +188,7 @@ def rattled(rho, scale: float = 0.01):
     return eqx.tree_at(lambda rho: rho.psi.flow.coefficients, rho, noise)
 
 
-def check(dot: ms.QuantumDot, config: Config) -> None:
+def check(dot: ms.QuantumDot, config: ParticleOptions) -> None:
     """Both local energies of ideal particles that no flow moves are those of the oscillator."""
     rho = dot.default_ansatz(config)
     label = jnp.arange(-1, dot.n).at[0].set(0)
@@ -202,7 +202,7 @@ def check(dot: ms.QuantumDot, config: Config) -> None:
 
 
 def compare(dot: ms.QuantumDot, args, steps: int, layers: int) -> None:
-    config = Config(batch=args.batch, depth=layers, optimiser="adam", learning_rate=0.005)
+    config = ParticleOptions(batch=args.batch, depth=layers, optimiser="adam", learning_rate=0.005)
     rho = rattled(dot.default_ansatz(config))
     built, key = problem(dot, rho, dot.beta, config), jax.random.key(1)
     draw = jax.jit(lambda key: rho.draw(key, args.batch))(key)
@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     dot = ms.QuantumDot(n=6, kappa=1.0, beta=10.0)
-    check(dot, Config(batch=args.batch))
+    check(dot, ParticleOptions(batch=args.batch))
     for steps, layers in FLOWS:
         compare(dot, args, steps, layers)
 

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from massieu.exact.pimc import average_sign, trap_pimc
-from massieu.run_directory import read_summary
+from massieu.runs.directory import read_summary
 
 NS, BETAS, DIM, KAPPA, SLICES = (2, 3, 4, 5, 6), (1, 2, 3, 4), 2, 2.0, 8  # slices per unit of beta
 FIXED = {"dim": DIM, "kappa": KAPPA, "polarised": True, "statistics": "fermi"}

@@ -33,7 +33,7 @@ def programs_are_dropped():
 @pytest.fixture
 def refused(capsys, tmp_path, monkeypatch):
     """refused(arguments, message): exit code 2, one line on stderr that says `message`, nothing written."""
-    from massieu.cli import main
+    from massieu.cli.main import main
 
     def check(arguments, message):
         monkeypatch.chdir(tmp_path)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.baselines import baseline
-from massieu.cli import main
+from massieu.baselines.chains import baseline
+from massieu.cli.main import main
 from massieu.errors import InputError
 from massieu.exact.population import sequential_monte_carlo
 

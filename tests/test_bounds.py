@@ -10,9 +10,10 @@ from flowjax.distributions import Normal
 
 import massieu as ms
 from massieu import statistics
-from massieu.cli import main
-from massieu.config import Config
-from massieu.run_directory import prepare
+from massieu.baselines.bounds import Bounds, _maps
+from massieu.cli.main import main
+from massieu.methods.particles.options import ParticleOptions
+from massieu.runs.directory import prepare
 
 
 def _works(rng, shape_a, shape_b, shift=1.2, width=0.7):
@@ -95,8 +96,8 @@ def test_command_writes_bounds_of_spins_around_the_exact_value(spins, capsys):
     assert shown == json.loads((spins / "bounds.json").read_text())
     exact = ms.Ising(l=4, beta=0.3).reference().best.lnZ.value
     assert shown["reference"]["value"] == pytest.approx(exact)
-    fields = ms.bounds.Bounds._fields
-    found = ms.bounds.Bounds(**{k: ms.Estimate(**v) if isinstance(v := shown[k], dict) else v for k in fields})
+    fields = Bounds._fields
+    found = Bounds(**{k: ms.Estimate(**v) if isinstance(v := shown[k], dict) else v for k in fields})
     _holds(found, exact)
     assert main(["bounds", str(spins), "--samples", "1000", "--stages", "50"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -118,7 +119,7 @@ def test_bounds_refuse_what_they_cannot_bound(refused, spins):
 
 def test_a_run_of_electrons_is_refused(tmp_path, refused):
     gas = ms.ElectronGas(n=2, theta=0.5, cutoff=9)
-    prepare(tmp_path / "gas", gas, gas.beta, Config())
+    prepare(tmp_path / "gas", gas, gas.beta, ParticleOptions())
     refused(["bounds", str(tmp_path / "gas")], "system = electron-gas: must be a classical one")
 
 
@@ -145,7 +146,7 @@ def test_a_map_between_field_theories_does_not_change_the_answer(field, moved):
 
 def test_a_flow_makes_a_point_from_its_latent_point(field, moved):
     flow = field(8.0, moved).density.for_evaluation()
-    to_latent, from_latent, law = ms.bounds._maps(flow)
+    to_latent, from_latent, law = _maps(flow)
     x = jax.random.normal(jax.random.key(0), (5, 2, 2))
     z, back = jax.jit(jax.vmap(lambda x: (z := to_latent(x), from_latent(z))))(x)
     np.testing.assert_allclose(back, x, atol=1e-6)

@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from massieu import equation_of_state, sweep
+from massieu.methods.atoms import equation_of_state
 from massieu.observables.consistency import checks
 from massieu.principle import Estimate
+from massieu.runs import sweep
 from massieu.systems import Hydrogen
 
 

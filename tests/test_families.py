@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu import families
 from massieu.errors import InputError
+from massieu.methods.classical import family as families
+from massieu.progress import Silent
+from massieu.runs.run import resume
 from massieu.systems import CoulombTrap, Ising, Phi4
 
 
@@ -46,7 +48,7 @@ def test_a_run_with_a_range_continues_where_it_stopped(tmp_path):
     options = {"steps": 6, "samples": 500, "range": "beta:0.2:0.6", "batch": 32, "checkpoint_every": 3, "seed": 1}
     whole = ms.minimize(Ising(l=3, beta=0.4), out=tmp_path / "a", **options)
     ms.minimize(Ising(l=3, beta=0.4), out=tmp_path / "b", **options | {"steps": 3})
-    resumed = ms.run.resume(tmp_path / "b", 6, ms.progress.Silent())
+    resumed = resume(tmp_path / "b", 6, Silent())
     assert resumed.metrics[-1]["step"] == whole.metrics[-1]["step"]
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.cli import main
+from massieu.cli.main import main
 from massieu.errors import InputError
 from massieu.exact import inverse_ising as exact
 from massieu.exact.inverse_ising import Couplings, Moments
-from massieu.inverse import infer
+from massieu.learning.inverse_ising import inverse_ising
 
 
 def _model(n, beta, seed, h=0.0):
@@ -59,7 +59,7 @@ def data():
 
 def test_network_finds_the_maximum_likelihood(data):
     truth, spins = data
-    found = infer(spins, fields=False, steps=25, batch=16384)
+    found = inverse_ising(spins, fields=False, steps=25, batch=16384)
     best = found.others["maximum likelihood, enumerated"]
     assert np.sqrt(np.mean((found.couplings.J - best.J) ** 2)) < 0.004
     errors = found.errors(truth)
@@ -71,7 +71,7 @@ def test_network_finds_the_maximum_likelihood(data):
 def test_network_infers_fields():
     _, states, p = _model(5, 0.5, 4, 0.4)
     spins = states[np.random.default_rng(1).choice(len(p), 50_000, p=p)]
-    found = infer(spins, steps=20, batch=8192)
+    found = inverse_ising(spins, steps=20, batch=8192)
     best = found.others["maximum likelihood, enumerated"]
     np.testing.assert_allclose(found.couplings.h, best.h, atol=0.02)
     np.testing.assert_allclose(found.couplings.J, best.J, atol=0.02)
@@ -81,7 +81,7 @@ def test_pseudo_likelihood_survives_spins_that_never_differ():
     spins = np.random.default_rng(0).choice([-1.0, 1.0], (50, 3))
     spins[:, 1] = spins[:, 0]
     assert np.all(np.isfinite(exact.pseudo_likelihood(spins, True).J))
-    assert np.all(np.isfinite(infer(spins, steps=5, batch=500).couplings.J))
+    assert np.all(np.isfinite(inverse_ising(spins, steps=5, batch=500).couplings.J))
 
 
 def test_command_compares_with_the_truth(data, tmp_path, monkeypatch, capsys):
@@ -99,4 +99,4 @@ def test_command_compares_with_the_truth(data, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("spins", [np.ones(5), np.array([[1.0, 2.0], [1.0, -1.0]]), np.ones((1, 4)), np.ones((10, 65))])
 def test_bad_data_are_named(spins):
     with pytest.raises(InputError, match=r"^data = "):
-        infer(spins)
+        inverse_ising(spins)

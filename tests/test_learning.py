@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from massieu.cli import main
+from massieu.cli.main import main
 from massieu.errors import InputError
-from massieu.fit_data import REALS, SPINS, FitConfig, read
-from massieu.learning import fit, make_density
+from massieu.learning.fit import fit, make_density
+from massieu.learning.kinds import REALS, SPINS, FitConfig, read
 
 RNG = np.random.default_rng(0)
 

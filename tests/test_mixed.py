@@ -9,8 +9,9 @@ import paramax
 import pytest
 
 import massieu as ms
-from massieu import densities, mixed
-from massieu.config import Config
+from massieu import densities
+from massieu.methods.classical import by_example as mixed
+from massieu.methods.classical.options import ClassicalOptions
 from massieu.principle import trainable
 
 
@@ -88,4 +89,4 @@ def test_data_that_do_not_fit_are_named(content, tmp_path):
 
 def test_a_weight_beyond_one_is_named():
     with pytest.raises(ms.InputError, match=r"^data_weight = "):
-        Config(data_weight=1.5)
+        ClassicalOptions(data_weight=1.5)

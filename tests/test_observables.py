@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from massieu.config import Config
 from massieu.errors import InputError
 from massieu.geometry import integer_vectors
+from massieu.methods.particles.options import ParticleOptions
 from massieu.observables import landau
 from massieu.observables.effective_mass import density, effective_mass_ratio, entropy_derivative
 from massieu.physics.fermi_gas import log_symmetric, sample_occupied
@@ -58,7 +58,7 @@ def test_errors_of_the_ratio_are_those_of_both_entropies():
 def test_interacting_gas_reports_its_effective_mass_and_others_do_not():
     gas = ElectronGas(n=3, rs=5.0, theta=0.5)
     keys = jax.random.split(jax.random.key(0), 2000)
-    label, log_prob = jax.vmap(gas.default_ansatz(Config()).p.sample_and_log_prob)(keys)
+    label, log_prob = jax.vmap(gas.default_ansatz(ParticleOptions()).p.sample_and_log_prob)(keys)
 
     class Result:
         S = Estimate(2.0, 0.1)
@@ -217,7 +217,7 @@ def test_numbers_of_a_summary_are_json(tmp_path):
     """A run whose samples are all of one level: nothing that JSON has no name for."""
     import json
 
-    from massieu.cli import main
+    from massieu.cli.main import main
 
     command = ["run", "electron-gas", "--n", "2", "--rs", "1", "--theta", "0.15", "--cutoff", "9", "--steps", "1",
                "--batch", "16", "--samples", "100", "--mix", "1", "--reference", "false"]  # fmt: skip

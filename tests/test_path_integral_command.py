@@ -6,8 +6,8 @@ import math
 import pytest
 
 import massieu as ms
-from massieu.baseline_dot import path_integral, table
-from massieu.cli import main
+from massieu.baselines.path_integrals import path_integral, table
+from massieu.cli.main import main
 
 COMMAND = ["baseline", "quantum-dot", "--n", "2", "--kappa", "2", "--beta", "1"]
 EFFORT = ["--slices", "16", "--chains", "64", "--sweeps", "100"]

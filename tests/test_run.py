@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 import massieu as ms
-from massieu.choices import configure
-from massieu.cli import main
-from massieu.run_directory import prepare, read_config
+from massieu.cli.main import main
+from massieu.methods.method import method_of
+from massieu.runs.directory import prepare, read_config
 from massieu.systems import SYSTEMS
 
 TINY = ["--steps", "30", "--batch", "64", "--samples", "1000", "--checkpoint-every", "5"]
@@ -77,7 +77,7 @@ def test_same_seed_gives_the_same_numbers_and_another_seed_others(finished, tmp_
 def test_killed_run_resumes_to_the_same_bits(finished, tmp_path):
     folder = tmp_path / "killed"
     process = subprocess.Popen(
-        [sys.executable, "-m", "massieu.cli", *ISING, "--out", str(folder)], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "massieu.cli.main", *ISING, "--out", str(folder)], stdout=subprocess.DEVNULL
     )
     deadline = time.time() + 120
     while time.time() < deadline and not list((folder / "checkpoints").glob("step-*.npz")):
@@ -143,7 +143,7 @@ def test_evaluate_with_more_samples_shrinks_the_error(finished, copy):
 
 
 def test_full_disk_stops_with_one_line_and_keeps_what_is_saved(tmp_path, capsys, monkeypatch):
-    from massieu import checkpoint
+    from massieu.runs import checkpoint
 
     real, calls = checkpoint.write_atomically, []
 
@@ -163,7 +163,7 @@ def test_full_disk_stops_with_one_line_and_keeps_what_is_saved(tmp_path, capsys,
 
 
 def test_diverged_run_says_so_and_keeps_its_checkpoint(tmp_path, capsys, monkeypatch):
-    from massieu import train
+    from massieu.methods.classical import train
 
     real = train.problem
 
@@ -176,7 +176,7 @@ def test_diverged_run_says_so_and_keeps_its_checkpoint(tmp_path, capsys, monkeyp
 
         return made._replace(step=step)
 
-    monkeypatch.setattr("massieu.choices.problem", broken)
+    monkeypatch.setattr("massieu.methods.classical.train.problem", broken)
     assert main([*ISING, "--out", str(tmp_path / "nan")]) == 1
     assert "diverged at step 12" in capsys.readouterr().err
     assert json.loads((tmp_path / "nan" / "summary.json").read_text())["status"] == "diverged"
@@ -370,6 +370,6 @@ def test_configuration_of_every_system_comes_back(tmp_path, kind):
     """Systems whose beta follows from a temperature too."""
     small = {"electron-gas": {"n": 2, "theta": 0.5, "cutoff": 9}, "qubits": {"hamiltonian_file": "-1 Z0 Z1"}}
     system = kind(**small.get(kind.name, {}))
-    prepare(tmp_path / "run", system, system.beta, configure(system))
+    prepare(tmp_path / "run", system, system.beta, method_of(system).configure(system))
     again, beta, config = read_config(tmp_path / "run")
-    assert (again.parameters(), beta, config) == (system.parameters(), system.beta, configure(system))
+    assert (again.parameters(), beta, config) == (system.parameters(), system.beta, method_of(system).configure(system))

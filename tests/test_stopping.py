@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from massieu import train
-from massieu.cli import main
-from massieu.stopping import EXPLODED, LEAST_ACCEPTANCE, PATIENCE, collapsed
+from massieu.cli.main import main
+from massieu.methods.classical import train
+from massieu.runs.stopping import EXPLODED, LEAST_ACCEPTANCE, PATIENCE, collapsed
 
 RUN = ["run", "ising", "--l", "4", "--steps", "90", "--batch", "64", "--samples", "1000", "--checkpoint-every", "20",
        "--anneal", "0"]  # fmt: skip
@@ -47,7 +47,7 @@ def test_run_stops_and_keeps_the_checkpoint_from_before(changes, tmp_path, capsy
 
         return made._replace(step=step)
 
-    monkeypatch.setattr("massieu.choices.problem", broken)
+    monkeypatch.setattr("massieu.methods.classical.train.problem", broken)
     folder = tmp_path / "ill"
     assert main([*RUN, "--out", str(folder)]) == 1
     assert f"diverged at step {60 + PATIENCE}" in capsys.readouterr().err

@@ -3,13 +3,16 @@
 import csv
 import json
 
+import jax
 import numpy as np
 import pytest
 
 import massieu as ms
-from massieu import checkpoint, sweep
-from massieu.cli import main
+from massieu.cli.main import main
+from massieu.methods.method import method_of
 from massieu.progress import Silent
+from massieu.runs import checkpoint, sweep
+from massieu.runs.directory import identity, read_config
 from massieu.systems import SK, ElectronGas, Ising
 
 TINY = ["--steps", "2", "--batch", "16", "--samples", "500"]
@@ -79,14 +82,15 @@ def test_other_grid_in_the_same_directory_is_refused(finished, capsys):
 
 
 def test_parameters_of_another_run_are_the_start_and_nothing_else_is(finished):
-    with ms.run.jax.enable_x64(True):
-        system, beta, config = ms.run.read_config(finished / POINTS[0])
-        training = ms.run.start_problem(system, ms.run.make_density(system, config), beta, config)
+    with jax.enable_x64(True):
+        system, beta, options = read_config(finished / POINTS[0])
+        method = method_of(system)
+        training = method.problem(system, method.ansatz(system, options), beta, options)
         state = checkpoint.with_parameters_of(finished / POINTS[0] / "checkpoints", training.start)
         trained, _, _ = checkpoint.load_newest(
-            finished / POINTS[0] / "checkpoints", training.start, ms.run.identity(system, beta)
+            finished / POINTS[0] / "checkpoints", training.start, identity(system, beta)
         )
-    leaves = ms.run.jax.tree.leaves
+    leaves = jax.tree.leaves
     assert all(np.array_equal(a, b) for a, b in zip(leaves(state.params), leaves(trained.params), strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(leaves(state.params), leaves(training.start.params)))
     assert int(state.step) == 0

@@ -7,7 +7,7 @@ import pytest
 
 import massieu as ms
 from massieu import densities
-from massieu.bounds import bounds_of_folder
+from massieu.baselines.bounds import bounds_of_folder
 from massieu.errors import InputError
 from massieu.systems import Phi4
 
@@ -47,7 +47,7 @@ def test_what_needs_ln_p_of_x_is_refused(option, value):
 
 
 def test_bounds_that_need_ln_p_of_x_are_refused_at_once(tmp_path):
-    from massieu.cli import main
+    from massieu.cli.main import main
 
     options = ["--l", "2", "--density", "diffusion", "--steps", "2", "--batch", "16", "--samples", "100"]
     assert main(["run", "phi4", *options, "--reference", "false", "--out", str(tmp_path / "run")]) == 0

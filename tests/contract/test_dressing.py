@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.config import Config
+from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.particles.remixing import Remixing
+from massieu.methods.particles.train import problem, weigh
 from massieu.physics.ewald import madelung
 from massieu.physics.plane_wave_matrix import small_matrix
-from massieu.remixing import Remixing
 from massieu.states import dressing
 from massieu.states.density_matrix import Draw
-from massieu.train_quantum import problem, weigh
 
 GAS = {"n": 3, "rs": 5.0, "theta": 0.3, "cutoff": 9, "mix": 12}
 
 
 def _start(**changes):
     gas = ms.ElectronGas(**(GAS | changes))
-    return gas, gas.default_ansatz(Config(batch=64, seed=1))
+    return gas, gas.default_ansatz(ParticleOptions(batch=64, seed=1))
 
 
 def _without_flow(rho):
@@ -55,7 +55,7 @@ def test_without_a_flow_it_is_the_bare_hamiltonian(changes):
 def measured(steps=12):
     """A short training with one measurement near its end: problem, system, state."""
     gas, rho = _start()
-    training = problem(gas, rho, gas.beta, Config(batch=128, seed=1, steps=steps, remix=steps // 2))
+    training = problem(gas, rho, gas.beta, ParticleOptions(batch=128, seed=1, steps=steps, remix=steps // 2))
     state = training.start
     with jax.enable_x64(True):
         for _ in range(steps):
@@ -111,7 +111,7 @@ def test_the_density_of_a_run_can_be_trained_further(measured):
     training, gas, state = measured
     rho = training.density(state)
     for remix in (0, 2):
-        further = problem(gas, rho, gas.beta, Config(batch=32, seed=2, steps=4, remix=remix))
+        further = problem(gas, rho, gas.beta, ParticleOptions(batch=32, seed=2, steps=4, remix=remix))
         new, metrics = further.step(further.start)
         np.testing.assert_array_equal(further.density(new).psi.mixing.dressed.states, state.frame.states)
         assert np.isfinite(float(metrics["F"]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.choices import configure
+from massieu.methods.method import method_of
 from massieu.observables.overlaps import overlaps
 from massieu.physics.kinetic import local_kinetic
 from massieu.states.oscillator import hermite_functions, orbital_jet, orbital_values, quantum_numbers
@@ -24,7 +24,9 @@ CASES = {
 
 def _moved(options, size=0.3):
     system = ms.QuantumDot(beta=2.0, shells=3, **options)
-    rho = system.default_ansatz(configure(system, depth=2 if options == CASES["three of one spin"] else 1))
+    rho = system.default_ansatz(
+        method_of(system).configure(system, depth=2 if options == CASES["three of one spin"] else 1)
+    )
     coefficients = size * jax.random.normal(jax.random.key(1), rho.psi.flow.coefficients.shape)
     psi = eqx.tree_at(lambda psi: psi.flow.coefficients, rho.psi, coefficients).projected()
     return system, eqx.tree_at(lambda rho: rho.psi, rho, psi)

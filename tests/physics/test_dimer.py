@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.baselines import baseline
+from massieu.baselines.chains import baseline
 from massieu.densities.boxed import BoxedDimer
 from massieu.densities.central import CentralFlow
 from massieu.errors import InputError

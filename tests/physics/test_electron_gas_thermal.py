@@ -12,12 +12,12 @@ import pytest
 
 import massieu as ms
 from massieu import sampling
-from massieu.config import Config
 from massieu.errors import InputError
+from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.particles.train import problem, weigh
 from massieu.optimize import stochastic_reconfiguration
 from massieu.physics.plane_wave_matrix import determinants, interaction_matrix, small_matrix, total_momentum
 from massieu.principle import trainable
-from massieu.train_quantum import problem, weigh
 
 DATA = json.loads((Path(__file__).parents[1] / "data" / "electron_gas.json").read_text())
 
@@ -86,7 +86,7 @@ def test_plane_wave_determinant_energy_by_direct_sampling(entry):
     n, dim = int(entry["key"].split(".N")[1].split(".")[0]), int(entry["key"][4])
     rs = float(entry["key"].split("rs")[1])
     gas = ms.ElectronGas(n=n, dim=dim, rs=rs, theta=0.0, mix=1)
-    rho = gas.default_ansatz(Config())
+    rho = gas.default_ansatz(ParticleOptions())
     flat = eqx.tree_at(lambda r: r.psi.flow.coefficients, rho, jnp.zeros_like(rho.psi.flow.coefficients))
     walkers = jax.jit(lambda key: weigh(flat, gas, flat.draw(key, 4000)))(jax.random.key(0))
     energy = np.asarray(walkers.energy.real) / n
@@ -97,7 +97,7 @@ def test_plane_wave_determinant_energy_by_direct_sampling(entry):
 def test_gradients_are_unbiased():
     """The wavefunction gradient agrees with finite differences of the energy on common base points."""
     gas = ms.ElectronGas(n=2, rs=5.0, theta=0.5, mix=1)
-    rho = gas.default_ansatz(Config())
+    rho = gas.default_ansatz(ParticleOptions())
     batch = 40000
     draw = jax.jit(lambda key: rho.draw(key, batch))(jax.random.key(0))
     c = rho.psi.flow.coefficients
@@ -140,7 +140,7 @@ def test_minsr_is_the_same_step_as_sr():
 def test_chains_sample_the_free_determinant(kind):
     """Detailed balance on the torus: moments of |D_K|^2 of two electrons, from walkers that start elsewhere."""
     gas = ms.ElectronGas(n=2, rs=5.0, theta=0.0, twist="0.1", interacting=False)
-    rho = gas.default_ansatz(Config())
+    rho = gas.default_ansatz(ParticleOptions())
     labels = lambda key: jax.vmap(rho.p.sample_and_log_prob)(jax.random.split(key, 400))[0]  # noqa: E731
     walkers = sampling.Walkers(
         labels(jax.random.key(0)), jax.random.uniform(jax.random.key(1), (400, 2, 2)), jnp.asarray(0.1)
@@ -165,7 +165,7 @@ def test_chains_sample_the_free_determinant(kind):
 def test_chains_exchange_labels_in_equilibrium(kind):
     """Walkers that all start with one K end with the ideal gas's mean energy of K."""
     gas = ms.ElectronGas(n=2, rs=5.0, theta=0.5, interacting=False)
-    rho = gas.default_ansatz(Config())
+    rho = gas.default_ansatz(ParticleOptions())
     labels = lambda key: jax.vmap(rho.p.sample_and_log_prob)(jax.random.split(key, 400))[0]  # noqa: E731
     start = jnp.broadcast_to(jnp.array([0, 0, 1]), (400, 3))
     walkers = sampling.Walkers(start, jax.random.uniform(jax.random.key(1), (400, 2, 2)), jnp.asarray(0.1))
@@ -183,7 +183,7 @@ def test_chains_exchange_labels_in_equilibrium(kind):
 @pytest.mark.parametrize(("sampler", "method"), [("mala", "spring"), ("metropolis", "minsr")])
 def test_every_sampler_and_method_trains(sampler, method):
     gas = ms.ElectronGas(n=7, rs=5.0, theta=1.0)  # too many sets for a table: p(K) has attention layers
-    config = Config(steps=3, batch=32, sampler=sampler, method=method, attention=1, accumulate=2)
+    config = ParticleOptions(steps=3, batch=32, sampler=sampler, method=method, attention=1, accumulate=2)
     training = problem(gas, gas.default_ansatz(config), gas.beta, config)
     state = training.start
     assert training.density(state).p.attention is not None
@@ -208,7 +208,7 @@ def test_slater_condon_rules_both_ways(spins):
 
 
 def test_trainable_parameters_are_the_flow_and_the_shifts():
-    rho = ms.ElectronGas(n=13, theta=0.15, twist="0.25").default_ansatz(Config())
+    rho = ms.ElectronGas(n=13, theta=0.15, twist="0.25").default_ansatz(ParticleOptions())
     params, _ = trainable(rho)
     names = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
     assert names == {".p.shifts", ".p.pairs", ".psi.flow.coefficients"}

@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import j0
 
-from massieu.cli import main
+from massieu.cli.main import main
 from massieu.physics import finite_size as fs
 from massieu.physics.ewald import madelung
 from massieu.physics.lindhard import chemical_potential, energies, infinite_gas, response

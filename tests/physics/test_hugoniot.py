@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from massieu.cli import main
-from massieu.config import Config
+from massieu.cli.main import main
 from massieu.errors import InputError
+from massieu.methods.atoms.options import AtomOptions
 from massieu.observables.hugoniot import COLUMNS, InitialState, Isotherm, density_of, hugoniot, read_table, rs_of
-from massieu.run_directory import prepare
+from massieu.runs.directory import prepare
 from massieu.systems import Hydrogen
 from massieu.units import GPA
 
@@ -60,7 +60,7 @@ def test_errors_of_the_table_are_carried_through():
 
 def _finished(folder: Path, system: Hydrogen, energy: float, pressure: float) -> None:
     """A directory such as a finished run leaves it."""
-    prepare(folder, system, system.beta, Config())
+    prepare(folder, system, system.beta, AtomOptions())
     summary = {"status": "finished", "system": "hydrogen", "E": {"value": energy, "error": 1e-3},
                "observables": {"pressure": {"value": pressure, "error": 0.1}}}  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary))

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu import electron_chains
-from massieu.choices import configure, make_density, start_problem
-from massieu.cli import main
+from massieu.cli.main import main
 from massieu.densities.protons import ProtonFlow
 from massieu.errors import InputError
+from massieu.methods.atoms import chains as electron_chains
+from massieu.methods.method import method_of
 from massieu.systems import Hydrogen
 from massieu.systems.hydrogen import MASSES
 from massieu.units import GPA, KELVIN_PER_RYDBERG
@@ -34,7 +34,7 @@ def test_identity_flow_has_the_entropy_of_the_ideal_gas():
     expected += 1.5 * (1 + math.log(MASSES["h"] * kT * 1.25**2 / (4 * math.pi)))
     assert pytest.approx(expected, rel=1e-12) == system.ideal_ions().S / 14
     z = jax.random.uniform(jax.random.key(0), (4, 14, 3))
-    log_prob = electron_chains.log_probs(make_density(system, configure(system)), z)
+    log_prob = electron_chains.log_probs(method_of(system).ansatz(system, method_of(system).configure(system)), z)
     np.testing.assert_allclose(log_prob, 0.0, atol=1e-12)  # so that S of the run is the ideal one
 
 
@@ -87,7 +87,7 @@ def test_electrons_follow_protons():
 def test_chains_of_protons_keep_their_density():
     """Base points after many hops are uniform: mean position and S(k) of the identity flow."""
     system = Hydrogen(n=2, rs=2.0)
-    rho = make_density(system, configure(system, width=4))
+    rho = method_of(system).ansatz(system, method_of(system).configure(system, width=4))
     walkers = electron_chains.start(system, rho, 256, 1, jax.random.key(9))
     step = jax.jit(lambda w, k: electron_chains.follow(system, rho, w, k, "metropolis", 1)[0])
     for i in range(10):
@@ -149,7 +149,9 @@ def test_chains_of_a_trained_density_keep_it():
 
     flow = jax.tree.map(moved, flow)
     system = Hydrogen(n=2, rs=2.0)
-    rho = eqx.tree_at(lambda r: r.protons, make_density(system, configure(system, width=4)), flow)
+    rho = eqx.tree_at(
+        lambda r: r.protons, method_of(system).ansatz(system, method_of(system).configure(system, width=4)), flow
+    )
     walkers = electron_chains.start(system, rho, 512, 2, jax.random.key(9))
     step = jax.jit(lambda w, k: electron_chains.follow(system, rho, w, k, "metropolis", 1)[0])
     for i in range(10):
@@ -199,8 +201,8 @@ def test_thermal_electrons_to_the_end():
 
 def test_thermal_step_is_compiled_once():
     system = Hydrogen(n=2, rs=1.6, electrons="thermal", temperature=20_000.0)
-    config = configure(system, batch=16, tune=False)
-    problem = start_problem(system, make_density(system, config), system.beta, config)
+    config = method_of(system).configure(system, batch=16, tune=False)
+    problem = method_of(system).problem(system, method_of(system).ansatz(system, config), system.beta, config)
     state = problem.start
     for _ in range(3):
         state, metrics = problem.step(state)

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from massieu import electron_chains, train_hydrogen
-from massieu.choices import configure, make_density
+from massieu.methods.atoms import chains as electron_chains
+from massieu.methods.atoms import train as train_hydrogen
+from massieu.methods.method import method_of
 from massieu.principle import trainable
 from massieu.systems import Hydrogen
 
@@ -102,7 +103,7 @@ def log_density(rho, walkers):
 def thermal(x64):
     """Two atoms with thermal electrons, all parts of rho away from their start; energies of the samples."""
     system = Hydrogen(n=2, rs=1.6, temperature=200_000.0, electrons="thermal")
-    rho = make_density(system, configure(system, depth=1))
+    rho = method_of(system).ansatz(system, method_of(system).configure(system, depth=1))
     places = (lambda r: r.protons, lambda r: r.psi, lambda r: r.occupation)
     for place, size, key in zip(places, (1.0, 0.02, 0.1), jax.random.split(jax.random.key(0), 3), strict=True):
         part, static = trainable(place(rho))
@@ -172,7 +173,7 @@ def test_gradient_of_thermal_states(thermal):
 def test_gradient_of_the_ground_state():
     """One S, many walkers: F' = sum w E'/sum w with w = |Psi'|^2/|Psi|^2."""
     system = Hydrogen(n=2, rs=1.4, clamped=True)
-    rho = make_density(system, configure(system, width=6, depth=1))
+    rho = method_of(system).ansatz(system, method_of(system).configure(system, width=6, depth=1))
     part, static = trainable(rho.psi)
     rho = eqx.tree_at(lambda r: r.psi, rho, eqx.combine(moved(part, 0.05, jax.random.key(3)), static))
     walkers = sampled(system, rho, 1, 1024, 8)

@@ -161,7 +161,7 @@ def late(atoms):
 def test_run_resumes_and_a_failing_calculator_is_told_in_one_line(triangle, tmp_path, capsys):
     import json
 
-    from massieu.cli import main
+    from massieu.cli.main import main
 
     options = ["--steps", "4", "--batch", "8", "--samples", "100"]
     command = ["run", "molecule", "--calculator", "springs:springs", *options, "--out", str(tmp_path / "a")]

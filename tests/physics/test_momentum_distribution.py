@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.config import Config
 from massieu.errors import RunError
 from massieu.geometry import integer_vectors
+from massieu.methods.particles.options import ParticleOptions
 from massieu.observables import momentum_distribution as nk
 from massieu.states import FermionFlow, PairFlow
 from massieu.states.inversion import inverted
@@ -79,7 +79,7 @@ def test_two_electrons_by_quadrature(spins, mixed):
 @pytest.mark.parametrize("twist", ["0", "0.25", "average"])
 def test_without_interaction_it_is_the_occupation_of_the_labels(twist):
     gas = ms.ElectronGas(n=4, rs=5.0, theta=0.5, twist=twist, twists="grid:2", polarised=False, interacting=False)
-    rho = gas.default_ansatz(Config())
+    rho = gas.default_ansatz(ParticleOptions())
     drawn = jax.jit(lambda key: rho.draw(key, 2000))(jax.random.key(0))
     found = nk.momentum_distribution(rho.psi, drawn.label, drawn.z, jax.random.key(1), 1.0)
     shells = nk.shells_of(rho.psi)
@@ -93,7 +93,7 @@ def test_without_interaction_it_is_the_occupation_of_the_labels(twist):
 
 def test_ideal_ground_state_is_exact():
     gas = ms.ElectronGas(n=5, rs=5.0, theta=0.0, interacting=False)
-    rho = gas.default_ansatz(Config())
+    rho = gas.default_ansatz(ParticleOptions())
     drawn = jax.jit(lambda key: rho.draw(key, 50))(jax.random.key(0))
     found = nk.momentum_distribution(rho.psi, drawn.label, drawn.z, jax.random.key(1), 2 * np.pi / gas.length)
     inside = np.array(found["k"]) < 1.2 * 2 * np.pi / gas.length

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.choices import configure
-from massieu.cli import main
+from massieu.cli.main import main
 from massieu.densities.occupation import Occupation
 from massieu.exact.trapped_gas import ideal_gas
 from massieu.exact.trapped_pair import pair
-from massieu.figures_dot import in_frame_of_one
+from massieu.methods.method import method_of
+from massieu.methods.particles.figures_trap import in_frame_of_one
 from massieu.statistics import z_score
 
 # exact diagonalisation in Jacobi oscillator coordinates, centre of mass exact: F, E, S of one spin (errors 5e-5)
@@ -61,7 +61,7 @@ def test_pair_on_a_line_and_in_space():
 )
 def test_without_repulsion_every_sample_has_the_free_energy_of_the_canonical_gas(options, beta):
     system = ms.QuantumDot(kappa=0.0, beta=beta, **options)
-    rho = system.default_ansatz(configure(system))
+    rho = system.default_ansatz(method_of(system).configure(system))
     p = rho.p
     label, log_p = jax.jit(jax.vmap(p.sample_and_log_prob))(jax.random.split(jax.random.key(0), 200))
     quanta = np.asarray(rho.psi.orbitals).sum(axis=1)

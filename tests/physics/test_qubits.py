@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import massieu as ms
-from massieu.choices import configure
-from massieu.cli import main
+from massieu.cli.main import main
 from massieu.errors import InputError
 from massieu.exact.qubits import ising_ring_in_a_field, levels, thermal
+from massieu.methods.method import method_of
+from massieu.methods.qubits.train import _over_all, _over_samples
 from massieu.principle import trainable
 from massieu.states.ensemble import all_spins
-from massieu.train_qubits import _over_all, _over_samples
 
 ENTRIES = json.loads((Path(__file__).parents[1] / "data" / "quantum_spins.json").read_text())["entries"]
 CHAIN = "-1 Z0 Z1\n-1 Z1 Z2\n-0.7 X0\n-0.7 X1\n-0.7 X2\n0.3 Y0 Z2"
@@ -101,7 +101,7 @@ def test_any_sum_of_pauli_matrices_from_text():
 
 def test_sampled_gradient_is_that_of_the_exact_sum():
     system = ms.TransverseIsing(shape="3", beta=1.3)
-    rho = system.default_ansatz(configure(system, density="made", depth=1))
+    rho = system.default_ansatz(method_of(system).configure(system, density="made", depth=1))
     params, static = trainable(rho)
     leaves, treedef = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(4), len(leaves))
@@ -169,7 +169,7 @@ def test_hot_start_above_beta_is_only_beta():
 @pytest.mark.parametrize("circuit", ["real", "general", "qaoa"])
 def test_gradient_of_the_free_energy_is_that_of_differences(circuit):
     system = ms.TransverseIsing(shape="3", beta=1.3)
-    rho = system.default_ansatz(configure(system, circuit=circuit, depth=2))
+    rho = system.default_ansatz(method_of(system).configure(system, circuit=circuit, depth=2))
     params, static = trainable(rho)
 
     @jax.jit

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import massieu as ms
+from massieu import statistics
 from massieu.observables import renormalisation
 
 LNZ = 2.4051389616  # phi4, l = 4, by transfer matrix
@@ -27,7 +28,7 @@ def test_bound_is_above_and_near(run):
 
 
 def test_moves_of_latent_variables_sample_the_system(chains):
-    found = ms.statistics.blocking(chains.m**2)
+    found = statistics.blocking(chains.m**2)
     assert abs(found.value - M2) < 4.5 * found.error < 0.1 * M2
     assert 0.6 < chains.acceptance < 0.99 and chains.autocorrelation_times["m"] < 10
 

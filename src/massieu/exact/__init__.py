@@ -1,0 +1,1 @@
+"""Independent answers: enumeration, diagonalisation, transfer matrices, path integrals; nothing here is trained."""

@@ -1,1 +1,1 @@
-"""What follows from averages and samples: effective mass, density derivatives, Landau's functional."""
+"""What is measured on samples: n(k), m*, Landau's functional, equation of state; estimators of F are not here."""

@@ -1,1 +1,1 @@
-"""Physics that systems share: Ewald sums, kinetic energies, the canonical ideal Fermi gas."""
+"""Physics that systems share: Ewald sums, kinetic energies, the ideal Fermi gas; nothing here is trained."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -17,6 +18,7 @@ from massieu.errors import InputError, finite, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
 
+T = TypeVar("T")
 UNITS = {"energy": "dimensionless", "length": "dimensionless"}
 
 
@@ -82,6 +84,34 @@ class Reference(NamedTuple):
     ideal: Thermodynamics | None = None
 
 
+DEFINING = ("energy", "potential", "kinetic_scale", "hamiltonian", "terms", "couplings", "field")
+
+
+def by_class(table: Mapping[Any, T], kind: type) -> T | None:
+    """The entry of the nearest base class of `kind`, or None."""
+    return next((table[base] for base in kind.__mro__ if base in table), None)
+
+
+def holds(kind: type, *methods: str) -> bool:
+    """Whether what these methods know of the Hamiltonian holds for `kind`.
+
+    It does unless a class below the one that defines them redefines the Hamiltonian: `energy`, `potential` or another
+    of DEFINING, or the `__post_init__` of a complete system, which computes couplings.
+    """
+    mro = kind.__mro__
+    owner = next(place for place, base in enumerate(mro) if any(name in vars(base) for name in methods))
+    return not any(_redefines(base) for base in mro[:owner])
+
+
+def _redefines(kind: type) -> bool:
+    above = kind.__mro__[1:]
+    known = {name for base in above for name, v in vars(base).items() if not getattr(v, "__isabstractmethod__", False)}
+    of_complete = hasattr(above[0], "__post_init__") and not inspect.isabstract(above[0])
+    return any(name in vars(kind) and name in known for name in DEFINING) or (
+        "__post_init__" in vars(kind) and of_complete
+    )
+
+
 def parameter(default: Any, text: str, flag: str | None = None) -> Any:
     """A parameter of a system: its default, its line of help, and its name for users if not the field's own."""
     return eqx.field(default=default, static=True, metadata={"help": text, "flag": flag})
@@ -89,7 +119,7 @@ def parameter(default: Any, text: str, flag: str | None = None) -> Any:
 
 def derived() -> Any:
     """A field that __post_init__ computes from the parameters; not an argument to give."""
-    return eqx.field(default=None, repr=False, kw_only=True)
+    return eqx.field(default=None, repr=False, kw_only=True, metadata={"derived": True})
 
 
 class AbstractSystem(eqx.Module):
@@ -105,9 +135,23 @@ class AbstractSystem(eqx.Module):
         """Fields of the training configuration that suit the system better than the general defaults."""
         return {}
 
-    def reference(self, seed: int = 0) -> Reference | None:
-        """Exact or independent values for these parameters, or None."""
+    @property
+    def size(self) -> int | None:
+        """Number of spins or particles (None where the system does not say)."""
         return None
+
+    @property
+    def own_beta(self) -> float | None:
+        """The inverse temperature where it follows from the parameters; None where it is chosen beside them."""
+        return 1.0 if self.action else None
+
+    def reference(self, seed: int = 0) -> Reference | None:
+        """Exact or independent values for these parameters, or None.  Ask `known` for them."""
+        return None
+
+    def known(self, seed: int = 0) -> Reference | None:
+        """`reference`, unless a subclass redefined the Hamiltonian that it speaks of."""
+        return self.reference(seed) if holds(type(self), "reference", "exact") else None
 
     def notes(self) -> list[str]:
         """What the user should know about these parameters before the run."""
@@ -135,11 +179,6 @@ class ClassicalSystem(AbstractSystem):
     @abstractmethod
     def energy(self, x: Array) -> Array:
         """H of one configuration x, a scalar."""
-
-    @property
-    def size(self) -> int | None:
-        """Number of spins or particles (None where the system does not say)."""
-        return None
 
     def observables(self, x: Array) -> dict[str, Array]:
         """Named numbers or arrays of one configuration, averaged in the final evaluation."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -158,6 +159,10 @@ class Hydrogen(AbstractSystem):
         return math.inf if still else 1 / self.kT
 
     @property
+    def own_beta(self) -> float:
+        return self.beta
+
+    @property
     def kinetic_scale(self) -> float:
         """Energy of -Laplacian in units of the box."""
         return 1 / self.length**2
@@ -203,37 +208,39 @@ class Hydrogen(AbstractSystem):
         lengths = np.sum(vectors**2, axis=1)
         return vectors[lengths <= lengths[min(len(vectors), 2 * self.spins[0] + 6) - 1]]
 
-    def default_ansatz(self, config: Any) -> Atoms:
+    def default_ansatz(self, options: Any) -> Atoms:
         """The density of the protons and the electrons' state, untrained."""
-        self._check_config(config)
-        of_psi = jax.random.key(config.seed)
+        self._check_options(options)
+        of_psi = jax.random.key(options.seed)
         protons = FixedProtons(self.sites()) if self.clamped else ProtonFlow(self.n)
         if self.electrons == "thermal":
-            return self._thermal(protons, config.depth or 3, of_psi)
+            return self._thermal(protons, options.depth or 3, of_psi)
         psi = Geminal(
             *self.spins,
             self.length,
             self.plane_waves(),
             self.twist_vectors,
             rs=self.density_parameter,
-            width=config.width or WIDTH,
-            pair_width=config.width or PAIR_WIDTH,
-            depth=config.depth or 2,
-            determinants=config.determinants,
+            width=options.width or WIDTH,
+            pair_width=options.width or PAIR_WIDTH,
+            depth=options.depth or 2,
+            determinants=options.determinants,
             broken=self.clamped,
             atomic=self.n == 1 or self.density_parameter > METALLIC,
             key=of_psi,
         )
         return Atoms(protons, psi)
 
-    def _check_config(self, config: Any) -> None:
+    def _check_options(self, options: Any) -> None:
         """InputError for options that this system has no use for."""
-        one_of("sampler", config.sampler, ("mala", "metropolis"))
+        one_of("sampler", options.sampler, ("mala", "metropolis"))
         if self.electrons == "thermal":
-            require(config.width is None, "width", config.width, "left out for thermal electrons")
-            require(config.determinants == 1, "determinants", config.determinants, "1 for thermal electrons")
-        enough = self.clamped or config.batch >= 2 * config.walkers
-        require(enough, "batch", config.batch, f"at least {2 * config.walkers}: two proton configurations with walkers")
+            require(options.width is None, "width", options.width, "left out for thermal electrons")
+            require(options.determinants == 1, "determinants", options.determinants, "1 for thermal electrons")
+        enough = self.clamped or options.batch >= 2 * options.walkers
+        require(
+            enough, "batch", options.batch, f"at least {2 * options.walkers}: two proton configurations with walkers"
+        )
 
     def _thermal(self, protons: Any, layers: int, key: Array) -> Atoms:
         of_flow, of_p = jax.random.split(key)
@@ -258,7 +265,7 @@ class Hydrogen(AbstractSystem):
     def training_defaults(self) -> dict[str, Any]:
         return {"steps": 1000, "batch": 256, "samples": 40_000, "sampler": "mala", "moves": 10, "method": "spring"}
 
-    def frames(self, samples: dict[str, np.ndarray]) -> str:
+    def frames(self, samples: Mapping[str, np.ndarray]) -> str:
         """The protons of samples as extended XYZ (Angstrom), for ase and its relatives; empty without ase."""
         try:
             import ase

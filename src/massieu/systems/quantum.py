@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from massieu.states import DensityMatrix
-from massieu.systems.base import AbstractSystem
+from massieu.systems.base import AbstractSystem, holds
 
 
 class QuantumSystem(AbstractSystem):
@@ -32,6 +32,10 @@ class QuantumSystem(AbstractSystem):
         """Inverse temperature; infinite for the ground state."""
 
     @property
+    def own_beta(self) -> float:
+        return self.beta
+
+    @property
     @abstractmethod
     def size(self) -> int:
         """Number of particles."""
@@ -41,7 +45,7 @@ class QuantumSystem(AbstractSystem):
         """Potential energy of one configuration (N, dim)."""
 
     @abstractmethod
-    def default_ansatz(self, config: Any) -> DensityMatrix:
+    def default_ansatz(self, options: Any) -> DensityMatrix:
         """The density matrix that training starts from."""
 
     def observables(self, label: Array, x: Array) -> dict[str, Array]:
@@ -54,6 +58,11 @@ class QuantumSystem(AbstractSystem):
         kinetic: local kinetic energy; gradient (N, dim) of ln Psi.  Walkers out of equilibrium show here.
         """
         return {"kinetic_energy_from_gradient": self.kinetic_scale * jnp.sum(jnp.abs(gradient) ** 2)}
+
+    @property
+    def has_finite_size_corrections(self) -> bool:
+        """Whether `finite_size` knows any for this Hamiltonian."""
+        return type(self).finite_size is not QuantumSystem.finite_size and holds(type(self), "finite_size")
 
     def finite_size(self, result: Any) -> dict[str, Any]:
         """Corrections to the infinite system as entries of the summary, for `--finite-size`."""

@@ -96,25 +96,25 @@ class QubitSystem(AbstractSystem):
 
     # ---- the ansatz
 
-    def default_ansatz(self, config: Any) -> CircuitEnsemble:
+    def default_ansatz(self, options: Any) -> CircuitEnsemble:
         """p over bits and the circuit that the configuration names."""
-        of_p, of_u = jax.random.split(jax.random.key(config.seed))
-        generators = self._gates(config.circuit)
+        of_p, of_u = jax.random.split(jax.random.key(options.seed))
+        generators = self._gates(options.circuit)
         spin = generators is circuits.EXCHANGE and self.sums_over_all
         start = {"basis": coupled_spins(self.size)} if spin else self._dimers()
-        hardware = config.circuit == "hardware-efficient"
+        hardware = options.circuit == "hardware-efficient"
         circuit = Circuit(
             self.size,
             self.bonds,
-            config.depth or self._depth(generators),
+            options.depth or self._depth(generators),
             generators=generators,
             entangler=circuits.CONTROLLED_PHASE if hardware else None,
-            shared=config.circuit == "qaoa",
+            shared=options.circuit == "qaoa",
             scale=0.1 if spin else 0.01,
             key=of_u,
             **start,
         )
-        return CircuitEnsemble(self._density(config, of_p), circuit)
+        return CircuitEnsemble(self._density(options, of_p), circuit)
 
     def _depth(self, generators: np.ndarray) -> int:
         if not self.sums_over_all:
@@ -159,9 +159,9 @@ class QubitSystem(AbstractSystem):
         require(len(found) > 0, "circuit", "qaoa", "another one: H has no terms of one or two qubits")
         return found
 
-    def _density(self, config: Any, key: Any) -> Any:
-        kind, n = config.density, self.size
-        require(config.width is None, "width", config.width, "left out for qubits")
+    def _density(self, options: Any, key: Any) -> Any:
+        kind, n = options.density, self.size
+        require(options.width is None, "width", options.width, "left out for qubits")
         kind = ("table" if self.sums_over_all else "made") if kind == "auto" else kind
         one_of("density", kind, P_OF_BITS)
         require(

@@ -1,0 +1,1 @@
+"""What the networks must beat: chains, annealing, path integrals, bounds; exact values are in exact/."""

@@ -1,0 +1,5 @@
+"""The command line: one module a group of commands; what they compute is elsewhere."""
+
+from massieu.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,92 @@
+"""fit, inverse-ising: densities and couplings from data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from massieu.cli import arguments as flags
+from massieu.cli.arguments import Parser, checked
+from massieu.errors import InputError
+
+if TYPE_CHECKING:
+    from massieu.learning.fit import Fit
+
+
+def inverse_ising(arguments: list[str]) -> int:
+    """Couplings from configurations."""
+    from massieu.exact.inverse_ising import Couplings
+    from massieu.learning.inverse_ising import inverse_ising as infer
+    from massieu.systems.base import read_array, read_couplings
+
+    parser = Parser(prog="massieu inverse-ising", description="couplings (times beta) of an Ising model from its spins")
+    parser.add_argument("data", metavar="DATA.npy", help="configurations (M, n) of +1 and -1")
+    parser.add_argument("--fields", type=checked("fields", bool), default=True, help="infer fields too (default: true)")
+    parser.add_argument("--truth", metavar="FILE.npy", help="the couplings (n, n), times beta, to compare with")
+    parser.add_argument("--steps", type=checked("steps", int), default=40)
+    parser.add_argument("--batch", type=checked("batch", int), help="samples of the model a step (default: M/8)")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--out", metavar="FILE.npz", help="J, h and the log likelihood of every step")
+    values = parser.parse(arguments)
+    spins = read_array("data", values.data)
+    truth = None if values.truth is None else read_couplings("truth", values.truth, spins.shape[-1])
+    found = infer(spins, fields=values.fields, steps=values.steps, batch=values.batch, seed=values.seed)
+    for row in found.history[:: max(1, len(found.history) // 10)]:
+        print("  ".join(f"{name} {value:.6g}" for name, value in row.items()))
+    of_reference = Couplings(truth, np.zeros(len(truth))) if truth is not None else found.couplings
+    print(f"root mean square difference of J from {'the truth' if truth is not None else 'that of the network'}:")
+    for name, error in found.errors(of_reference).items():
+        print(f"  {name:32s} {error:.5f}")
+    if values.out:
+        likelihood = [row["log_likelihood"] for row in found.history]
+        np.savez(values.out, J=found.couplings.J, h=found.couplings.h, log_likelihood=likelihood)
+        print(f"couplings: {values.out}")
+    return 0
+
+
+def fit(arguments: list[str]) -> int:
+    """A density from data by maximum likelihood."""
+    import dataclasses
+    import typing
+
+    from massieu.learning.fit import fit as run_fit
+    from massieu.learning.kinds import FitConfig
+    from massieu.progress import Lines
+    from massieu.systems.base import read_array
+
+    parser = Parser(prog="massieu fit", description="a density of configurations (M, d) by maximum likelihood")
+    parser.add_argument("data", metavar="DATA.npy", help="spins of +-1, real vectors, or angles in radians")
+    hints = typing.get_type_hints(FitConfig)
+    for field in dataclasses.fields(FitConfig):
+        flags.add_flag(parser, field.name, field, hints[field.name])
+    parser.add_argument("--out", metavar="DIR", help="directory of the fit; the same command again continues it")
+    values = vars(parser.parse(arguments))
+    if values["out"] is None:
+        raise InputError("out = None: must be given, the directory of the fit")
+    given = {f.name: values[f.name] for f in dataclasses.fields(FitConfig) if values[f.name] is not None}
+    found = run_fit(read_array("data", values["data"]), out=values["out"], progress=Lines(), **given)
+    return _show_fit(Path(values["out"]), found)
+
+
+def is_fit(folder: Path) -> bool:
+    """Whether the directory is that of a fit, not of a run."""
+    return (folder / "fit.yaml").exists()
+
+
+def continue_fit(folder: Path) -> int:
+    """Train what is left of a fit, and show it."""
+    from massieu.learning.fit import resume
+    from massieu.progress import Lines
+
+    return _show_fit(folder, resume(folder, Lines()))
+
+
+def _show_fit(folder: Path, found: Fit) -> int:
+    from massieu.report.fit import rows, write_report
+
+    for name, value in rows(found):
+        print(f"-ln p, {name:40s} {value}")
+    print(f"report: {write_report(folder, found)}")
+    return 0

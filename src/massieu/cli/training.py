@@ -1,0 +1,135 @@
+"""run, resume, evaluate, sweep, report: the commands that train a density and show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from massieu.cli import arguments as flags
+from massieu.cli.arguments import Parser, checked, named_system, system_parser
+from massieu.cli.data import continue_fit, is_fit
+from massieu.cli.main import COMMANDS
+from massieu.errors import InputError, RunError, require
+from massieu.methods.method import method_of
+from massieu.progress import Lines
+from massieu.report.report import results_table, write_report
+from massieu.report.run import Run, minimize
+from massieu.report.tables import consistency_table, sweep_table
+from massieu.runs import sweep as grid
+from massieu.runs.directory import name_of
+from massieu.runs.run import chosen_beta, evaluate_folder
+from massieu.runs.run import resume as resume_folder
+from massieu.version import __version__
+
+
+def run(arguments: list[str]) -> int:
+    """Train and evaluate."""
+    kind, rest = named_system(arguments)
+    parser = system_parser(kind, "run")
+    flags.add_training(parser, kind)
+    parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    values = vars(parser.parse(rest))
+    system = flags.make(kind, values)
+    options, name = method_of(kind).configure(system, **flags.training(values, kind)), name_of(system)
+    if values["dry_run"]:
+        method_of(kind).checked_ansatz(system, None, chosen_beta(system, None), options)  # refuses what the run would
+        resolved = {"system": name, "parameters": system.parameters(), "config": options.as_dict()}
+        print(yaml.safe_dump(resolved, sort_keys=False), end="")
+        return 0
+    folder = Path(values["out"]) if values["out"] else _free_folder(name)
+    print(f"massieu {__version__}: {name} {_shown(system.parameters())} -> {folder}", flush=True)
+    _finish(minimize(system, out=folder, progress=Lines(), **options.as_dict()), folder)
+    return 0
+
+
+def resume(arguments: list[str]) -> int:
+    """Continue a run or a fit."""
+    parser = Parser(prog="massieu resume", description=COMMANDS["resume"].help)
+    parser.add_argument("dir", metavar="DIR")
+    parser.add_argument("--steps", type=checked("steps", int), help="train up to this many steps instead")
+    values = parser.parse(arguments)
+    if values.steps is not None and values.steps < 1:
+        raise InputError(f"steps = {values.steps}: must be an integer >= 1")
+    folder = Path(values.dir)
+    if is_fit(folder):
+        require(values.steps is None, "steps", values.steps, "left out for a fit, whose schedule is made for its own")
+        return continue_fit(folder)
+    found = resume_folder(folder, values.steps, Lines())
+    if found is None:
+        print(f"{folder} is finished; --steps N would train it further")
+        return 0
+    _finish(found, folder)
+    return 0
+
+
+def evaluate(arguments: list[str]) -> int:
+    """Average anew."""
+    parser = Parser(prog="massieu evaluate", description=COMMANDS["evaluate"].help)
+    parser.add_argument("dir", metavar="DIR")
+    parser.add_argument("--samples", type=checked("samples", int), help="number of samples (default: as in the run)")
+    parser.add_argument("--finite-size", action="store_true", help="electron gas: state finite-size corrections")
+    values = parser.parse(arguments)
+    if values.samples is not None and values.samples < 100:
+        raise InputError(f"samples = {values.samples}: must be an integer >= 100")
+    folder = Path(values.dir)
+    _finish(evaluate_folder(folder, values.samples, Lines(), values.finite_size), folder)
+    return 0
+
+
+def sweep(arguments: list[str]) -> int:
+    """A grid of runs."""
+    kind, rest = named_system(arguments)
+    parser = system_parser(kind, "sweep", lists=True)
+    flags.add_training(parser, kind)
+    parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
+    parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
+    values = vars(parser.parse(rest))
+    given = {flag: values[flag] for flag in flags.parameters(kind) if values[flag] is not None}
+    plan = grid.plan(kind, given, flags.training(values, kind))
+    if values["dry_run"]:
+        print("\n".join(grid.described(plan)))
+        return 0
+    if values["out"] is None:
+        raise InputError("out = None: must be given, the directory of the sweep")
+
+    rows, checks, failed = grid.run(plan, Path(values["out"]), Lines, Run.report)
+    print(sweep_table(rows))
+    if checks:
+        print(consistency_table(checks))
+    print(f"sweep: {Path(values['out']) / 'sweep.csv'}")
+    if failed:
+        raise RunError(f"{len(failed)} of {len(plan.points)} points: {', '.join(failed)}; the rest is done")
+    return 0
+
+
+def report(arguments: list[str]) -> int:
+    """Figures and report.html of a run."""
+    parser = Parser(prog="massieu report", description="figures and report.html of a run or a fit")
+    parser.add_argument("dir", metavar="DIR")
+    folder = Path(parser.parse(arguments).dir)
+    if is_fit(folder):
+        return continue_fit(folder)
+    print(write_report(folder))
+    return 0
+
+
+def _finish(run: Run, folder: Path) -> None:
+    """The report, and the results in the terminal."""
+    page = run.report(folder)
+    print(results_table(run.summary()))
+    print(f"report: {page}")
+
+
+def _shown(parameters: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in parameters.items() if value is not None)
+
+
+def _free_folder(name: str) -> Path:
+    """runs/NAME-001, or the next number that is free."""
+    number = 1
+    while (folder := Path("runs") / f"{name}-{number:03d}").exists():
+        number += 1
+    return folder

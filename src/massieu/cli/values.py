@@ -1,0 +1,128 @@
+"""reference, baseline, bounds: values to compare a density with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from massieu.cli import arguments as flags
+from massieu.cli.arguments import Parser, checked, checked_list, named_system, system_parser
+from massieu.errors import InputError
+from massieu.methods.method import method_of
+
+
+def reference(arguments: list[str]) -> int:
+    """Exact or independent values."""
+    from massieu.runs.directory import reference_dict
+
+    kind, rest = named_system(arguments)
+    parser = system_parser(kind, "reference")
+    parser.add_argument("--seed", type=checked("seed", int), default=0, help="seed of the sampling methods")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(rest))
+    system = flags.make(kind, values)
+    with jax.enable_x64(True):
+        found = reference_dict(system, system.known(values["seed"])) or {}
+    if values["json"]:
+        print(json.dumps(found, indent=2))
+        return 0
+    from massieu.report.tables import reference_table
+
+    print(reference_table(system, found) if found else f"no exact or independent values are known for {kind.name}")
+    return 0
+
+
+def baseline(arguments: list[str]) -> int:
+    """Markov chains and annealing, or path integrals of a quantum dot, beside each other and beside a run."""
+    from massieu.baselines import comparison, path_integrals
+    from massieu.baselines.chains import METHODS
+    from massieu.baselines.chains import baseline as run_baseline
+
+    kind, rest = named_system(arguments)
+    if method_of(kind).baselines == "path integrals" and path_integrals.serves(kind):
+        return _path_integral(kind, rest)
+    parser = system_parser(kind, "baseline")
+    parser.add_argument("--method", default="ais", help=f"{', '.join(METHODS)}, or several with commas")
+    integers = checked_list("stages", int)
+    parser.add_argument("--stages", type=integers, default=500, help="stages of annealing, with commas for several")
+    parser.add_argument("--walkers", type=checked("walkers", int), default=1000, help="walkers of annealing, in all")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
+    parser.add_argument("--out", metavar="FILE", help="figure of F and of the error of ln Z against time, a .png file")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(rest))
+    system: Any = flags.make(kind, values)
+    if method_of(kind).baselines != "chains":
+        raise InputError(
+            f"{kind.name}: must be a classical system or quantum-dot; that of the others is `massieu reference`"
+        )
+    efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
+    trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None
+    results = [
+        (stages, run_baseline(system, method, values["walkers"], stages, values["seed"]))
+        for method in values["method"].split(",")
+        for stages in efforts
+    ]
+    if values["json"]:
+        print(json.dumps([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
+        return 0
+    with jax.enable_x64(True):
+        known = system.known(values["seed"])
+    reference = known.best.F if known is not None and known.best is not None else None
+    rows = comparison.rows_of(results, trained)
+    print(comparison.table(rows, reference))
+    print(*comparison.at_equal_time(rows), sep="\n")
+    if values["out"]:
+        comparison.figure(rows, trained, reference, kind.units["energy"]).savefig(values["out"], dpi=130)
+        print(f"figure: {values['out']}")
+    return 0
+
+
+def _path_integral(kind: Any, arguments: list[str]) -> int:
+    """F, E, S and the average sign of a quantum dot by path-integral Monte Carlo, beside exact values and a run."""
+    from massieu.baselines import comparison, path_integrals
+
+    parser = system_parser(kind, "baseline")
+    parser.add_argument("--method", default="pimc", help="pimc, path-integral Monte Carlo (default)")
+    parser.add_argument("--slices", type=checked("slices", int), default=32, help="time steps of beta (default: 32)")
+    parser.add_argument("--chains", type=checked("chains", int), default=256, help="walkers (default: 256)")
+    parser.add_argument("--sweeps", type=checked("sweeps", int), default=1000, help="of each chain (default: 1000)")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = vars(parser.parse(arguments))
+    dot: Any = flags.make(kind, values)
+    run = None
+    same = path_integrals.physical(dot)
+    if values["run"]:
+        run = path_integrals.totals(comparison.network(Path(values["run"]), dot.name, same)["summary"])
+    effort = (values[name] for name in ("method", "slices", "chains", "sweeps", "seed"))
+    found, exact = path_integrals.path_integral(dot, *effort), dot.known().best
+    if values["json"]:
+        known = None if exact is None else {name: getattr(exact, name).as_dict() for name in ("F", "E", "S")}
+        plain = {"system": dot.name, "parameters": same, **found.as_dict(), "reference": known, "run": run}
+        print(json.dumps(plain, indent=2))
+    else:
+        print(path_integrals.table(found, exact, run))
+    return 0
+
+
+def bounds(arguments: list[str]) -> int:
+    """ln Z from both sides, from a run and from chains of its system."""
+    from massieu.baselines.bounds import bounds_of_folder, table
+
+    parser = Parser(prog="massieu bounds", description="bounds on ln Z from both sides, and Bennett's acceptance ratio")
+    parser.add_argument("dir", metavar="DIR", help="run directory of a classical system; bounds.json is written there")
+    parser.add_argument(
+        "--samples", type=checked("samples", int), default=10000, help="of the density and of the chains"
+    )
+    parser.add_argument("--stages", type=checked("stages", int), default=500, help="chains make 20 times as many moves")
+    parser.add_argument("--seed", type=checked("seed", int), default=0)
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    values = parser.parse(arguments)
+    found = bounds_of_folder(Path(values.dir), values.samples, values.stages, values.seed)
+    print(json.dumps(found, indent=2) if values.json else table(found))
+    return 0

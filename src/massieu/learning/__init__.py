@@ -1,0 +1,1 @@
+"""From data: densities by maximum likelihood, inverse Ising; training on energies is in methods/."""

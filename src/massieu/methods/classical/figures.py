@@ -1,0 +1,74 @@
+"""Configurations drawn from a classical density, as matplotlib figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from massieu.systems.base import ClassicalSystem, PairwiseSpins, by_class
+from massieu.systems.lattice_field import LatticeField
+
+
+def samples(system: ClassicalSystem, x: np.ndarray) -> Figure:
+    """Configurations drawn from the density: lattices as pictures, other spins as rows, particles as points."""
+    kinds: dict[Any, Any] = {PairwiseSpins: _spins, LatticeField: _fields}
+    return (by_class(kinds, type(system)) or _particles)(system, x)
+
+
+def _spins(system: PairwiseSpins, x: np.ndarray) -> Figure:
+    sides = getattr(system, "sides", None)
+    return _lattices(x, sides, 1.0, "gray") if sides and min(sides) > 1 else _rows(x)
+
+
+def _fields(system: LatticeField, x: np.ndarray) -> Figure:
+    reach = float(np.quantile(np.abs(x), 0.999))
+    return _lattices(x, system.sides, reach, "RdBu_r") if len(system.sides) > 1 else _rows(x / reach)
+
+
+def _lattices(x: np.ndarray, sides: tuple[int, ...], reach: float, colours: str) -> Figure:
+    """Eight configurations; of more than two dimensions the first plane."""
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    for axes, s in zip(figure.subplots(2, 4).flat, x, strict=False):
+        axes.imshow(s.reshape(-1, *sides[-2:])[0], cmap=colours, vmin=-reach, vmax=reach)
+        axes.set(xticks=[], yticks=[])
+    return figure
+
+
+def _rows(x: np.ndarray) -> Figure:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(x[:60], cmap="gray", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    axes.set(xlabel="spin", ylabel="sample")
+    return figure
+
+
+def _particles(system: ClassicalSystem, x: np.ndarray) -> Figure:
+    """All positions as a cloud, and single samples with the classical minimum turned to fit them best."""
+    flat = x.reshape(len(x), x.shape[1], -1)
+    planar = np.concatenate([flat, np.zeros((*flat.shape[:2], 1))], axis=-1)[..., :2]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    panels = figure.subplots(1, 4)
+    reach = 1.05 * float(np.quantile(np.abs(planar), 0.9995))
+    panels[0].hist2d(*planar.reshape(-1, 2).T, bins=80, range=[[-reach, reach]] * 2, cmap="viridis")
+    panels[0].set_title(f"positions of {len(x)} samples", fontsize=8)
+    minimum = getattr(system, "minimum", None)
+    for axes, one in zip(panels[1:], planar, strict=False):
+        if minimum is not None and minimum.shape[1] == 2:
+            axes.scatter(*_turned(minimum, one).T, s=60, facecolors="none", edgecolors="C3", label="classical minimum")
+        axes.scatter(*one.T, s=14, color="k", label="sample")
+    panels[1].legend(fontsize=7, loc="upper right")
+    for axes in panels:
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
+    return figure
+
+
+def _turned(minimum: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """The minimum rotated about the centre to lie nearest to a sample."""
+    angles = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+    c, s = np.cos(angles), np.sin(angles)
+    turns = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)  # (360, 2, 2)
+    images = minimum @ turns.swapaxes(1, 2)
+    gaps = np.linalg.norm(images[:, :, None] - one[None, None], axis=-1).min(axis=2)
+    return images[np.argmin((gaps**2).sum(axis=1))]

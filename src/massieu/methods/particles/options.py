@@ -1,0 +1,32 @@
+"""Options of quantum particles: sampler, natural gradients, mixing of determinants."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from massieu.methods.options import Options, option
+
+METHODS = ("auto", "sr", "minsr", "spring")
+SAMPLERS = ("direct", "mala", "metropolis")
+
+
+@dataclasses.dataclass(frozen=True)
+class ParticleOptions(Options):
+    """How to train a density matrix of electrons, or of other particles."""
+
+    learning_rate: float | None = option(None, "factor of the natural gradients' rates (default: 1), or Adam's rate")
+    attention: int = option(0, "attention layers of p(K) on top of shells and pairs")
+    method: str = option("auto", "natural gradient: sr, minsr, spring or auto")
+    sampler: str = option("direct", "positions: direct (independent), mala or metropolis chains")
+    moves: int = option(10, "mala, metropolis: steps of every chain between updates")
+    clip_energy: float = option(5.0, "energies further from the median are moved to this many deviations")
+    accumulate: int = option(1, "batches drawn for one update")
+    remix: int = option(
+        50, "step at which determinants are mixed anew, again at doublings up to half the steps; 0: never"
+    )
+    finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results")
+
+    LEAST: ClassVar[dict[str, int]] = {"accumulate": 1, "moves": 1, "attention": 0, "remix": 0}
+    POSITIVE: ClassVar[tuple[str, ...]] = ("clip_energy",)
+    WORDS: ClassVar[dict[str, tuple[str, ...]]] = {"method": METHODS, "sampler": SAMPLERS}

@@ -1,0 +1,1 @@
+"""Qubits: ensembles of circuit states; how circuits are made is in states/."""

@@ -1,0 +1,41 @@
+"""Qubits: an ensemble of basis states carried by a circuit, rho = sum_x p(x) U|x><x|U^+."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from massieu.errors import positive
+from massieu.methods.evaluation import Evaluation
+from massieu.methods.method import Method, Shown
+from massieu.methods.qubits import figures, train
+from massieu.methods.qubits.evaluate import evaluate_qubits
+from massieu.methods.qubits.options import QubitOptions
+from massieu.methods.training import Problem, TrainState
+from massieu.states.ensemble import CircuitEnsemble
+from massieu.systems.qubits import QubitSystem
+
+
+class Qubits(Method[QubitOptions]):
+    """Ensembles of circuit states of a `QubitSystem`."""
+
+    name = "qubits"
+    options = QubitOptions
+
+    def check(self, system: QubitSystem, beta: float, options: QubitOptions) -> None:
+        positive("beta", beta)
+
+    def ansatz(self, system: QubitSystem, options: QubitOptions) -> CircuitEnsemble:
+        return system.default_ansatz(options)
+
+    def problem(self, system: QubitSystem, density: Any, beta: float, options: QubitOptions) -> Problem:
+        return train.problem(system, density, beta, options)
+
+    def evaluate(
+        self, system: QubitSystem, training: Problem, state: TrainState, beta: float, options: QubitOptions, seed: int
+    ) -> Evaluation:
+        return evaluate_qubits(system, training.density(state), beta, options.samples, seed)
+
+    def figures(self, system: QubitSystem, shown: Shown) -> dict[str, Figure]:
+        return figures.all_figures(system, shown.summary)

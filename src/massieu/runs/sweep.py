@@ -1,0 +1,250 @@
+"""A grid of runs over parameters of a system: each point an ordinary run directory, all of it resumable.
+
+sweep.yaml (the resolved grid)  NAME-VALUE_NAME-VALUE/ (runs)  sweep.csv  sweep.png  consistency.csv (hydrogen)
+
+A point starts from the parameters of the nearest point before it in the grid, counted in grid steps.  Only steps along
+real-valued parameters count as near: other numbers of particles or other random couplings are other problems.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import yaml
+
+from massieu.runs import checkpoint
+
+
+from massieu.methods import figures
+from massieu.methods.method import method_of
+from massieu.errors import InputError, RunError, require
+from massieu.progress import Progress
+from massieu.runs.run import Run, minimize, resume
+from massieu.runs.directory import make_system, read_config, read_summary
+from massieu.systems.base import AbstractSystem
+
+QUANTITIES = ("F", "E", "S", "C")
+OBSERVED = {"effective_mass_ratio": "effective_mass_ratio", "P": "pressure"}  # column: observable
+Row = dict[str, Any]
+Finish = Callable[[Run, Path], Any]
+
+
+class Point(NamedTuple):
+    """One point of the grid: directory name, place along each axis, the swept values by name, and the system."""
+
+    name: str
+    place: tuple[int, ...]
+    values: dict[str, Any]
+    system: AbstractSystem
+
+
+class Plan(NamedTuple):
+    """The resolved grid; `options` are the fields of the configuration that were given."""
+
+    kind: type[AbstractSystem]
+    grid: dict[str, tuple[Any, ...]]
+    options: dict[str, Any]
+    points: list[Point]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What sweep.yaml holds, and what a later call must agree on."""
+        common = {k: v for k, v in self.points[0].system.parameters().items() if k not in self.grid}
+        grid = {name: list(values) for name, values in self.grid.items()}
+        return {"system": self.kind.name, "grid": grid, "parameters": common, "options": self.options}
+
+
+class Outcome(NamedTuple):
+    """The rows of sweep.csv and of consistency.csv (hydrogen), and the names of the points that failed."""
+
+    rows: list[Row]
+    checks: list[Row]
+    failed: list[str]
+
+
+def plan(kind: type[AbstractSystem], parameters: dict[str, Any], options: dict[str, Any]) -> Plan:
+    """The grid over all parameters (by public name) whose value is a tuple; InputError if any point cannot be run."""
+    grid = {name: value for name, value in parameters.items() if isinstance(value, tuple)}
+    if not grid:
+        example = method_of(kind).example
+        raise InputError(
+            f"{kind.name}: must be given numbers with commas for a parameter to sweep over, such as {example}"
+        )
+    fixed = {name: value for name, value in parameters.items() if name not in grid}
+    for name, values in grid.items():
+        shown = ",".join(map(_text, values))
+        require(len(set(values)) == len(values) > 1, name, shown, "at least two values, all different")
+    points = []
+    for place in itertools.product(*(range(len(values)) for values in grid.values())):
+        chosen = {name: values[i] for i, (name, values) in zip(place, grid.items(), strict=True)}
+        name = "_".join(f"{key.replace('_', '-')}-{_text(value)}" for key, value in chosen.items())
+        points.append(Point(name, place, chosen, make_system(kind, fixed | chosen)))
+        method_of(kind).configure(points[-1].system, **options)
+    return Plan(kind, grid, options, points)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:.12g}"
+
+
+def described(plan: Plan) -> list[str]:
+    """One line for each point: its directory and where it starts."""
+    near = [nearest(plan, point) for point in plan.points]
+    width = max(len(point.name) for point in plan.points)
+    return [
+        f"{point.name:{width}s}  {f'starts from {other.name}' if other else 'fresh start'}"
+        for point, other in zip(plan.points, near, strict=True)
+    ]
+
+
+def nearest(plan: Plan, point: Point, failed: tuple[str, ...] = ()) -> Point | None:
+    """The point before this one, trained, that is the fewest grid steps away along real-valued parameters."""
+    real = [all(isinstance(v, float) for v in values) for values in plan.grid.values()]
+
+    def steps(other: Point) -> float:
+        moves = [abs(i - j) for i, j in zip(point.place, other.place, strict=True)]
+        return sum(moves) if all(ok or move == 0 for ok, move in zip(real, moves, strict=True)) else math.inf
+
+    before = [p for p in plan.points[: plan.points.index(point)] if p.name not in failed and steps(p) < math.inf]
+    return min(before, key=steps, default=None)
+
+
+def run(plan: Plan, out: Path, progress: Callable[[], Progress], finish: Finish = Run.save) -> Outcome:
+    """Run what is not finished; `finish` writes what is wanted of each run into its directory.
+
+    InputError if `out` holds another sweep or anything else.  A point that fails does not stop the others.
+    """
+    _prepare(plan, out)
+    failed: list[str] = []
+    for number, point in enumerate(plan.points, 1):
+        teller = progress()
+        label = f"[{number}/{len(plan.points)}] {point.name}"
+        try:
+            _one(plan, point, out, label, teller, tuple(failed), finish)
+        except RunError as error:
+            teller.close()
+            teller.say(f"{label}: failed: {error}")
+            failed.append(point.name)
+        jax.clear_caches()  # the programs of one point are not those of the next, and a process can hold only so many
+    done = [(point, summary) for point in plan.points if (summary := _finished(out / point.name))]
+    rows = [_row(point, summary) for point, summary in done]
+    checks = method_of(plan.kind).consistency([(point.system, summary) for point, summary in done])
+    _write(plan, out, rows, checks)
+    return Outcome(rows, checks, failed)
+
+
+def _one(
+    plan: Plan, point: Point, out: Path, label: str, progress: Progress, failed: tuple[str, ...], finish: Finish
+) -> None:
+    """Train one point, or continue it; nothing if it is finished."""
+    folder = out / point.name
+    if _finished(folder):
+        progress.say(f"{label}: finished before, skipped")
+        return
+    if list((folder / "checkpoints").glob("step-*.npz")):
+        _check_is_mine(point, folder)
+        progress.say(f"{label}: continues from its last checkpoint")
+        done = resume(folder, None, progress)
+    else:
+        _clear(folder)
+        other = nearest(plan, point, failed)
+        progress.say(f"{label}: {f'from {other.name}' if other else 'fresh start'}")
+        warm = {} if other is None else method_of(plan.kind).warm(point.system, other.system, plan.options)
+        start_from = out / other.name if other else None
+        done = minimize(point.system, out=folder, progress=progress, start_from=start_from, **plan.options, **warm)
+    if done is not None:
+        finish(done, folder)
+
+
+def _finished(folder: Path) -> dict[str, Any] | None:
+    summary = read_summary(folder)
+    return summary if summary and summary.get("status") == "finished" else None
+
+
+def _check_is_mine(point: Point, folder: Path) -> None:
+    if read_config(folder)[0].parameters() != point.system.parameters():
+        raise InputError(f"{folder}: must be a run of this point of the sweep, or not there")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run that died before its first checkpoint left behind, and only that."""
+    for name in ("config.yaml", "metrics.csv", "summary.json"):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / "checkpoints").is_dir() and not any((folder / "checkpoints").iterdir()):
+        (folder / "checkpoints").rmdir()
+
+
+def _prepare(plan: Plan, out: Path) -> None:
+    """sweep.yaml, written or compared with."""
+    path, mine = out / "sweep.yaml", yaml.safe_load(yaml.safe_dump(plan.as_dict(), sort_keys=False))
+    if path.exists():
+        try:
+            theirs = dict(yaml.safe_load(path.read_text()))
+        except (OSError, TypeError, ValueError, yaml.YAMLError):
+            raise InputError(f"{path}: must be the grid of a sweep, unchanged") from None
+        for part, content in mine.items():
+            if theirs.get(part) != content:
+                raise InputError(f"out = {out}: must be of the same sweep, its {_difference(part, theirs, mine)}")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"out = {out}: must be a new or empty directory, or that of this sweep")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_atomically(path, yaml.safe_dump(mine, sort_keys=False).encode())
+    except OSError as error:
+        raise InputError(f"out = {out}: must be a writable directory ({error.strerror})") from None
+
+
+def _difference(part: str, theirs: dict[str, Any], mine: dict[str, Any]) -> str:
+    """The first entry that is not the same there, in words."""
+    old, new = theirs.get(part), mine[part]
+    if isinstance(old, dict) and isinstance(new, dict):
+        name = next(k for k in [*new, *old] if old.get(k, "not given") != new.get(k, "not given"))
+        return f"{name} is {old.get(name, 'not given')}, not {new.get(name, 'not given')}"
+    return f"{part} is {old}, not {new}"
+
+
+# ---- what comes out
+
+
+def _row(point: Point, summary: dict[str, Any]) -> Row:
+    """One row of sweep.csv: None where a value is not known."""
+    row: Row = dict(point.values)
+    for name in QUANTITIES:
+        row |= {name: summary[name]["value"], f"{name}_error": summary[name]["error"]}
+    known = (summary.get("reference") or {}).get("F")
+    row |= {"F_reference": known and known["value"], "F_reference_error": known and known["error"]}
+    for column, name in OBSERVED.items():
+        if name in summary["observables"]:
+            found = summary["observables"][name]
+            row |= {column: found["value"], f"{column}_error": found["error"]}
+    return row | {"F_var": summary["F_var"], "seconds": summary["seconds"]}
+
+
+def _write(plan: Plan, out: Path, rows: list[Row], checks: list[Row]) -> None:
+    """sweep.csv, sweep.png and consistency.csv, each atomically."""
+    if not rows:
+        return
+    checkpoint.write_atomically(out / "sweep.csv", as_csv(rows).encode())
+    if checks:
+        checkpoint.write_atomically(out / "consistency.csv", as_csv(checks).encode())
+    names = ("F", "E", "S", *(name for name in OBSERVED if any(name in row for row in rows)))
+    picture = io.BytesIO()
+    figures.sweep(rows, list(plan.grid), names, plan.kind.units["energy"]).savefig(picture, format="png", dpi=130)
+    checkpoint.write_atomically(out / "sweep.png", picture.getvalue())
+
+
+def as_csv(rows: list[Row]) -> str:
+    """Rows that need not have the same columns; None is empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, fieldnames=columns, restval="")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    return table.getvalue()
