@@ -93,9 +93,7 @@ def test_import_changes_no_configuration():
     assert out.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["list"], ["run", "--help"], ["run", "isng"], ["rn"]], ids=str
-)
+@pytest.mark.parametrize("line", ["--help", "--version", "list", "run --help", "run isng", "rn"])
 def test_what_computes_nothing_imports_no_jax(line):
     code = """
 import sys
