@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+SQUARINGS, POWERS = 9, 24  # of the matrix exponential: 2^25/25! is below the rounding error for a norm of 2^9 * 2
+
 
 @jax.custom_jvp
 def inverse_and_log_det(a: Array) -> tuple[Array, Array, Array]:
@@ -64,6 +66,23 @@ def _inverse_and_log_det_spd_jvp(primals, tangents):
     (a,), (da,) = primals, tangents
     inverse, log_det, least = inverse_and_log_det_spd(a)
     return (inverse, log_det, least), (-inverse @ da @ inverse, jnp.sum(inverse * da), jnp.zeros_like(least))
+
+
+def exponential(a: Array) -> Array:
+    """e^a = (e^{a/2^s})^{2^s} of a Hermitian matrix (n, n) of norm up to 1000, by its power series and s squarings.
+
+    jax.scipy.linalg.expm chooses between approximants; for a batch it computes all of them, and compiles them all.
+    """
+    small = a / 2**SQUARINGS
+
+    def power(carry: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], None]:
+        total, term = carry
+        term = term @ small / k
+        return (total + term, term), None
+
+    one = jnp.eye(len(a), dtype=a.dtype)
+    series = jax.lax.scan(power, (one, one), jnp.arange(1.0, POWERS + 1))[0][0]
+    return jax.lax.scan(lambda m, _: (m @ m, None), series, length=SQUARINGS)[0]
 
 
 def permanent(a: Array) -> Array:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import expit
+import scipy  # its parts are imported when first used
 
 from massieu.principle import Estimate
 
@@ -121,6 +120,7 @@ def bar(forward: np.ndarray, reverse: np.ndarray) -> Estimate:
     offset = math.log(_effective_number(forward) / _effective_number(reverse))
 
     def halves(difference: float) -> tuple[np.ndarray, np.ndarray]:
+        expit = scipy.special.expit
         return expit(difference - offset - forward), expit(offset - difference - reverse)
 
     def imbalance(difference: float) -> float:
@@ -130,7 +130,7 @@ def bar(forward: np.ndarray, reverse: np.ndarray) -> Estimate:
     margin = 2 * abs(offset) + 1
     low = min(forward.min(), -reverse.max()) - margin
     high = max(forward.max(), -reverse.min()) + margin
-    root = float(brentq(imbalance, low, high, xtol=1e-12, rtol=1e-14))
+    root = float(scipy.optimize.brentq(imbalance, low, high, xtol=1e-12, rtol=1e-14))
     relative = [estimate.error / estimate.value for estimate in map(_mean_of, halves(root))]
     return Estimate(root, math.hypot(*relative))
 

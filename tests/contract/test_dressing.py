@@ -40,7 +40,7 @@ def test_without_a_flow_it_is_the_bare_hamiltonian(changes):
     for family in remixing.families[:2]:
         block = [tuple(s) for s in (family.sets + m * spin).tolist()]
         kinetic = np.sum(vectors[family.sets] ** 2, axis=(1, 2))
-        bare = unit * (np.diag(kinetic) + coupling * small_matrix(block, vectors))
+        bare = unit * (np.diag(kinetic) + coupling * small_matrix(np.array(block), vectors))
         bare += gas.n * madelung(gas.dim) / gas.length * np.eye(len(bare))
         measure = jax.jit(
             lambda key, f=family: dressing.moments(rho.psi, gas, jnp.asarray(f.sets), len(f.sets), f.total, key, 8000)

@@ -14,7 +14,7 @@ from massieu.cli.main import COMMANDS
 from massieu.errors import InputError, RunError, require
 from massieu.methods.method import method_of
 from massieu.progress import Lines
-from massieu.report.report import results_table, write_report
+from massieu.report.results import results_table
 from massieu.report.run import Run, minimize
 from massieu.report.tables import consistency_table, sweep_table
 from massieu.runs import sweep as grid
@@ -107,6 +107,8 @@ def sweep(arguments: list[str]) -> int:
 
 def report(arguments: list[str]) -> int:
     """Figures and report.html of a run."""
+    from massieu.report.report import write_report
+
     parser = Parser(prog="massieu report", description="figures and report.html of a run or a fit")
     parser.add_argument("dir", metavar="DIR")
     folder = Path(parser.parse(arguments).dir)

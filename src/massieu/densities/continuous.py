@@ -10,7 +10,6 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -175,6 +174,8 @@ def adaptive(rate: Rate, state: Any, tolerance: float, first: float, forward: bo
     first: length of the first step; forward: for derivatives in forward mode, else they are in reverse mode.  Not a
     number where MOST_STEPS are not enough.
     """
+    import diffrax  # only here: its import takes as long as equinox's
+
     found = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, state, _: rate(state, jnp.asarray(t))),
         diffrax.Tsit5(),
@@ -218,7 +219,7 @@ def _adjoint(rate: Rate, state: Any, steps: int) -> Any:
 
 
 def _integrated(rate: Rate, state: Any, steps: int) -> Any:
-    """A loop over the four stages too: compiling `rate` once is faster than writing it out four times."""
+    """One loop over the stages of all steps: `rate` is compiled once, and recomputed for its derivative."""
     dtype = jax.tree.leaves(state)[0].dtype
     h = jnp.asarray(1 / steps, dtype)
     nodes, weights = jnp.array([0, 0.5, 0.5, 1], dtype), jnp.array([1 / 6, 1 / 3, 1 / 3, 1 / 6], dtype)
@@ -226,14 +227,13 @@ def _integrated(rate: Rate, state: Any, steps: int) -> Any:
     def moved(state: Any, slope: Any, by: Array) -> Any:
         return jax.tree.map(lambda y, k: y + by * k, state, slope)
 
-    def step(state: Any, i: Array) -> tuple[Any, None]:
-        def stage(carry: tuple[Any, Any], at: tuple[Array, Array]) -> tuple[tuple[Any, Any], None]:
-            (slope, total), (node, weight) = carry, at
-            slope = rate(moved(state, slope, node * h), (i.astype(dtype) + node) * h)
-            return (slope, moved(total, slope, weight * h)), None
+    def stage(carry: tuple[Any, Any, Any], at: Array) -> tuple[tuple[Any, Any, Any], None]:
+        state, slope, total = carry
+        step, k = at // 4, at % 4
+        slope = rate(moved(state, slope, nodes[k] * h), (step.astype(dtype) + nodes[k]) * h)
+        total = moved(total, slope, weights[k] * h)
+        return (jax.tree.map(lambda old, new: jnp.where(k == 3, new, old), state, total), slope, total), None
 
-        slope = jax.eval_shape(rate, state, h)  # of its own dtype: a state may be carried in higher precision
-        at_rest = jax.tree.map(lambda k: jnp.zeros(k.shape, k.dtype), slope)
-        return jax.lax.scan(stage, (at_rest, state), (nodes, weights))[0][1], None
-
-    return jax.lax.scan(jax.checkpoint(step), state, jnp.arange(steps))[0]
+    slope = jax.eval_shape(rate, state, h)  # of its own dtype: a state may be carried in higher precision
+    at_rest = jax.tree.map(lambda k: jnp.zeros(k.shape, k.dtype), slope)
+    return jax.lax.scan(jax.checkpoint(stage), (state, at_rest, state), jnp.arange(4 * steps))[0][0]

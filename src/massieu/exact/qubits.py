@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+import scipy
 
 from massieu.errors import require
 from massieu.exact.thermodynamics import Thermodynamics
@@ -23,7 +23,7 @@ def levels(hamiltonian: PauliSum) -> np.ndarray:
 
 def thermal(energies: np.ndarray, beta: float) -> Thermodynamics:
     """Exact totals of the levels at beta."""
-    p, lnZ = softmax(-beta * energies), float(logsumexp(-beta * energies))
+    p, lnZ = scipy.special.softmax(-beta * energies), float(scipy.special.logsumexp(-beta * energies))
     mean = float(p @ energies)
     return Thermodynamics.from_log_partition(
         lnZ, mean, float(p @ (energies - mean) ** 2), beta, "exact diagonalisation"
@@ -54,7 +54,7 @@ def ising_ring_in_a_field(n: int, beta: float, gamma: float, j: float = 1.0) -> 
             signs.append(float(parity * np.prod(np.sign(x))))
             slopes.append(np.sum(half / np.tanh(x)))
             bends.append(-np.sum((half / np.sinh(np.minimum(size, 300.0))) ** 2))
-    total = float(logsumexp(logs, b=signs))
+    total = float(scipy.special.logsumexp(logs, b=signs))
     weights = np.array(signs) * np.exp(np.array(logs) - total)
     slope = float(weights @ np.array(slopes))
     variance = float(weights @ (np.array(bends) + (np.array(slopes) - slope) ** 2))
@@ -66,7 +66,7 @@ def spectrum_and_averages(hamiltonian: PauliSum, beta: float) -> tuple[np.ndarra
     n = hamiltonian.n
     require(n <= MOST_EIGENSTATES, "n", n, f"at most {MOST_EIGENSTATES} for all eigenstates")
     energies, states = np.linalg.eigh(hamiltonian.matrix())
-    p = softmax(-beta * energies)
+    p = scipy.special.softmax(-beta * energies)
     spins = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1)
     turn, found = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2), {}
     for name in ("z", "x"):

@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from massieu import statistics
 from massieu.errors import InputError, at_least, one_of, positive, require

@@ -21,11 +21,11 @@ from massieu.methods.training import Problem, TrainState
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHODS = {  # base class of the systems: module and class of the method
-    "massieu.systems.base.ClassicalSystem": "massieu.methods.classical.method:Classical",
-    "massieu.systems.quantum.QuantumSystem": "massieu.methods.particles.method:Particles",
-    "massieu.systems.qubits.QubitSystem": "massieu.methods.qubits.method:Qubits",
-    "massieu.systems.hydrogen.Hydrogen": "massieu.methods.atoms.method:Atomic",
+METHODS = {  # base class of the systems: folder, its method and its options
+    "massieu.systems.base.ClassicalSystem": ("classical", "Classical", "ClassicalOptions"),
+    "massieu.systems.quantum.QuantumSystem": ("particles", "Particles", "ParticleOptions"),
+    "massieu.systems.qubits.QubitSystem": ("qubits", "Qubits", "QubitOptions"),
+    "massieu.systems.hydrogen.Hydrogen": ("atoms", "Atomic", "AtomOptions"),
 }
 EVALUATION_SEED = 2**20  # apart from the training's steps
 Row = dict[str, Any]
@@ -122,14 +122,10 @@ def method_of(system: Any) -> Method[Any]:
     for base in kind.__mro__:
         place = METHODS.get(f"{base.__module__}.{base.__qualname__}")
         if place is not None:
-            return _loaded(place)
+            folder, name, _ = place
+            return getattr(importlib.import_module(f"massieu.methods.{folder}.method"), name)()
     bases = ", ".join(name.rpartition(".")[2] for name in METHODS)
     raise InputError(f"system = {kind.__name__}: must be derived from one of {bases}")
-
-
-def _loaded(place: str) -> Method[Any]:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)()
 
 
 def final_evaluation(system: Any, training: Problem, state: TrainState, beta: float, options: Options) -> Evaluation:
@@ -150,8 +146,8 @@ def option_names(kind: type[Options]) -> dict[str, dataclasses.Field]:
 def other_options(kind: type[Options]) -> dict[str, tuple[dataclasses.Field, Any]]:
     """The fields, with their types, that other kinds of matter have and this one does not."""
     found: dict[str, tuple[dataclasses.Field, Any]] = {}
-    for place in METHODS.values():
-        other = _loaded(place).options
+    for folder, _, name in METHODS.values():
+        other = getattr(importlib.import_module(f"massieu.methods.{folder}.options"), name)
         hints = typing.get_type_hints(other)
         found = {name: (field, hints[name]) for name, field in option_names(other).items()} | found
     return {name: both for name, both in found.items() if name not in option_names(kind)}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from massieu.errors import InputError, positive, require
 from massieu.principle import Estimate
@@ -102,7 +102,7 @@ def _root(isotherm: Isotherm, start: InitialState, volume: float) -> tuple[float
     low, high = float(isotherm.rs.min() - middle), float(isotherm.rs.max() - middle)
     if np.polyval(of_excess, low) * np.polyval(of_excess, high) > 0:
         return None
-    root = float(brentq(lambda rs: np.polyval(of_excess, rs), low, high, xtol=1e-12))
+    root = float(scipy.optimize.brentq(lambda rs: np.polyval(of_excess, rs), low, high, xtol=1e-12))
     return root + middle, float(np.polyval(of_pressure, root))
 
 

@@ -24,7 +24,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import erfc
+import scipy
 
 from massieu.geometry import integer_vectors
 from massieu.physics.ewald import madelung
@@ -115,7 +115,7 @@ def _corrections(box: Box, temperature: float) -> tuple[float, float]:
     weights = np.concatenate([(b - a) * w for a, b in pairwise(bends)])
     measure = {2: 2 * math.pi, 3: 4 * math.pi}[dim] * points ** (dim - 1) / unit**dim
     k = np.concatenate([points, unit * np.sqrt(squares[1:])])
-    weight = np.concatenate([weights * measure, -count[1:]]) * 0.5 * erfc((k - middle) / (SMOOTH * unit))
+    weight = np.concatenate([weights * measure, -count[1:]]) * 0.5 * scipy.special.erfc((k - middle) / (SMOOTH * unit))
     own = sum(box.spins) * madelung(dim) / box.length
     free, potential = excess(gas, k)
     return float(weight @ free) - own, float(weight @ potential) - own

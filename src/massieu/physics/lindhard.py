@@ -15,7 +15,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 REACH = 34.0  # -f'(u) further than this many kT from mu is below 1e-14 of its maximum
 FAR = 5.0  # |a|/P from which the logarithm is expanded
@@ -61,7 +61,9 @@ def chemical_potential(density: float, dim: int, temperature: float) -> float:
         return temperature * (x + math.log(-math.expm1(-x)))
     classical = temperature * math.log(density * (4 * math.pi / temperature) ** 1.5)  # a lower bound
     missing = lambda mu: math.log(_density(mu, dim, temperature) / density)  # noqa: E731
-    return brentq(missing, classical - 1e-9 * temperature, fermi_energy(density, dim) + 1e-9 * temperature, xtol=1e-15)
+    return scipy.optimize.brentq(
+        missing, classical - 1e-9 * temperature, fermi_energy(density, dim) + 1e-9 * temperature, xtol=1e-15
+    )
 
 
 def _density(mu: float, dim: int, temperature: float) -> float:

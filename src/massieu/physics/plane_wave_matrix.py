@@ -27,14 +27,36 @@ def total_momentum(determinant: Determinant, vectors: np.ndarray) -> tuple[int, 
     return tuple(int(p) for p in vectors[np.array(determinant) % len(vectors)].sum(axis=0))
 
 
-def small_matrix(block: list[Determinant], vectors: np.ndarray) -> np.ndarray:
-    """`interaction_matrix` element by element: the faster way for a few determinants."""
+def small_matrix(block: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """`interaction_matrix` of the determinants (n, N), all elements at once: the faster way for few of them.
+
+    Two determinants that differ in the spin orbitals p, q and i, j have +-(<pq|v|ij> - <pq|v|ji>), each where the spins
+    allow it.
+    """
+    m, table = len(vectors), coulomb_table(vectors)
+    spin, orbital = block // m, block % m
     matrix = np.zeros((len(block), len(block)))
-    for a, bra in enumerate(block):
-        matrix[a, a] = exchange(bra, vectors)
-        for b in range(a):
-            matrix[a, b] = matrix[b, a] = _element(bra, block[b], vectors)
+    shared = block[:, None, :, None] == block[None, :, None, :]  # (bra, ket, N, N)
+    in_ket, in_bra = shared.any(axis=3), shared.any(axis=2)
+    bra, ket = np.nonzero(np.sum(~in_ket, axis=2) == 2)
+    if len(bra):
+        left, right = (np.argsort(held[bra, ket], axis=1, kind="stable")[:, :2] for held in (in_ket, in_bra))
+        (p, q), (i, j) = (orbital[rows[:, None], at].T for rows, at in ((bra, left), (ket, right)))
+        of_bra, of_ket = spin[bra[:, None], left], spin[ket[:, None], right]
+        direct = np.where(np.all(of_bra == of_ket, axis=1), table[p, i], 0.0)
+        crossed = np.where(np.all(of_bra == of_ket[:, ::-1], axis=1), table[p, j], 0.0)
+        matrix[bra, ket] = (-1.0) ** (left.sum(axis=1) + right.sum(axis=1)) * (direct - crossed)
+    for first, second in itertools.combinations(range(block.shape[1]), 2):
+        equal = spin[:, first] == spin[:, second]
+        matrix[np.diag_indices(len(block))] -= equal * table[orbital[:, first], orbital[:, second]]
     return matrix
+
+
+def coulomb_table(vectors: np.ndarray) -> np.ndarray:
+    """`coulomb` between all vectors (M, M)."""
+    square = np.sum((vectors[:, None] - vectors) ** 2, axis=-1)
+    apart = np.where(square == 0, 1, square)
+    return np.where(square == 0, 0.0, 1 / np.sqrt(apart) if vectors.shape[1] == 2 else 1 / (np.pi * apart))
 
 
 def exchange(determinant: Determinant, vectors: np.ndarray) -> float:
@@ -42,20 +64,6 @@ def exchange(determinant: Determinant, vectors: np.ndarray) -> float:
     m = len(vectors)
     pairs = itertools.combinations(determinant, 2)
     return -sum(coulomb(vectors[i % m] - vectors[j % m]) for i, j in pairs if i // m == j // m)
-
-
-def _element(bra: Determinant, ket: Determinant, vectors: np.ndarray) -> float:
-    """Between two different determinants: not zero only if they differ in two spin orbitals."""
-    m = len(vectors)
-    left, right = [s for s in bra if s not in ket], [s for s in ket if s not in bra]
-    if len(left) != 2:
-        return 0.0
-    (p, q), (i, j) = left, right
-    value = coulomb(vectors[p % m] - vectors[i % m]) if (p // m, q // m) == (i // m, j // m) else 0.0
-    if (p // m, q // m) == (j // m, i // m):
-        value -= coulomb(vectors[p % m] - vectors[j % m])
-    sign = (-1) ** (bra.index(p) + bra.index(q) + ket.index(i) + ket.index(j))
-    return sign * value
 
 
 def interaction_matrix(block: list[Determinant], vectors: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from massieu.runs import checkpoint
+from massieu.runs.beside import ReferenceBeside
 from massieu.methods.method import final_evaluation, method_of
 from massieu.methods.options import Options
 from massieu.errors import InputError, RunError, require
@@ -184,11 +185,7 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
 
 def _train_and_evaluate(system, density, beta, options, folder, progress, resumed=None, start_from=None) -> Run:
     began = time.monotonic()
-    reference = system.known(options.seed) if options.reference else None
-    if reference is not None and reference.best is not None:
-        progress.say(f"reference F {reference.best.F}  ({reference.best.method})")
-        if hasattr(progress, "reference"):
-            progress.reference = reference.best.F
+    beside = ReferenceBeside(system, options.seed, progress) if options.reference else None
     for note in system.notes():
         progress.say(note)
     training, state, rows, meta = resumed or _start(system, density, beta, options, start_from, progress)
@@ -200,6 +197,7 @@ def _train_and_evaluate(system, density, beta, options, folder, progress, resume
     progress.say(f"evaluating {options.samples} samples with frozen parameters")
     result, of_evaluation = _evaluated(system, training, state, beta, options)
     seconds, density = spent + time.monotonic() - began, partial(training.density, state)
+    reference = None if beside is None else beside.result()
     run = Run(system, beta, options, density(), rows, result, reference, seconds, of_evaluation, density)
     if folder is not None:
         save_results(folder, run)

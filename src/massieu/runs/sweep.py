@@ -22,7 +22,6 @@ import yaml
 from massieu.runs import checkpoint
 
 
-from massieu.methods import figures
 from massieu.methods.method import method_of
 from massieu.errors import InputError, RunError, require
 from massieu.progress import Progress
@@ -235,6 +234,8 @@ def _write(plan: Plan, out: Path, rows: list[Row], checks: list[Row]) -> None:
     if checks:
         checkpoint.write_atomically(out / "consistency.csv", as_csv(checks).encode())
     names = ("F", "E", "S", *(name for name in OBSERVED if any(name in row for row in rows)))
+    from massieu.methods import figures
+
     picture = io.BytesIO()
     figures.sweep(rows, list(plan.grid), names, plan.kind.units["energy"]).savefig(picture, format="png", dpi=130)
     checkpoint.write_atomically(out / "sweep.png", picture.getvalue())

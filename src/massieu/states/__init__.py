@@ -1,8 +1,8 @@
-"""Orthonormal families of states Psi_n: what the density matrix rho = sum_n p(n) |Psi_n><Psi_n| is made of."""
+"""Families of states Psi_n, of which rho = sum_n p(n) |Psi_n><Psi_n| is made; Hamiltonians are not here.
 
-from massieu.states.density_matrix import DensityMatrix
-from massieu.states.fermion_flow import FermionFlow
-from massieu.states.pair_flow import PairFlow
-from massieu.states.slater import Reference
+Names are imported when first used (`__init__.pyi` lists them).
+"""
 
-__all__ = ["DensityMatrix", "FermionFlow", "PairFlow", "Reference"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

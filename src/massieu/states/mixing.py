@@ -78,7 +78,7 @@ class Mixing(eqx.Module):
         spin_orbitals = sets + m * np.repeat(np.arange(len(spins)), spins)
         for start, block in zip(self.starts, blocks, strict=False):
             of = slice(start, start + len(block))
-            matrix = small_matrix([tuple(one) for one in spin_orbitals[block].tolist()], vectors)
+            matrix = small_matrix(spin_orbitals[block], vectors)
             self.energies[block], states = eigenstates(np.diag(kinetic[block]) + coupling * matrix)
             self.partners[of] = sets[block[:1], None]  # padding: amplitude zero
             self.partners[of, : len(block)] = sets[block]

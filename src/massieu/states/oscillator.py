@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax import Array
-from scipy.special import eval_genlaguerre, gammaln
 
 GRID = 400  # bins of the envelopes from which positions are proposed
 MARGIN = 1.02  # of an envelope above the largest value found in a bin
@@ -192,8 +192,9 @@ def plane_envelope(most: int) -> Envelope:
     for n in range(most // 2 + 1):
         for larger in range(n, most - n + 1):  # p + q <= most in the shells kept
             m = larger - n
+            gammaln, laguerre = scipy.special.gammaln, scipy.special.eval_genlaguerre
             log_norm = gammaln(n + 1) - gammaln(n + m + 1)
-            density[n, larger] = np.exp(log_norm + m * np.log(s + 1e-300) - s) * eval_genlaguerre(n, m, s) ** 2
+            density[n, larger] = np.exp(log_norm + m * np.log(s + 1e-300) - s) * laguerre(n, m, s) ** 2
     return Envelope.above(density.reshape(-1, *s.shape), edges)
 
 

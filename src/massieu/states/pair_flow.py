@@ -49,6 +49,13 @@ class FlowJet(NamedTuple):
     half_laplacian: Array
     least: Array
 
+    @classmethod
+    def of_identity(cls, x: Array) -> FlowJet:
+        """Of T(z) = z at x: where the layers, last to first, start from."""
+        size, zero = x.size, jnp.zeros((), x.dtype)
+        flat = jnp.zeros(size, x.dtype)
+        return cls(x, zero, jnp.eye(size, dtype=x.dtype), flat, flat, zero, jnp.asarray(jnp.inf, x.dtype))
+
     def metric(self, n: int) -> Array:
         """(dz/dx)(dz/dx)^T as (N, dim, N, dim)."""
         dim = len(self.jacobian) // n
@@ -113,11 +120,13 @@ class PairFlow(eqx.Module):
 
     def __call__(self, c: Array, z: Array) -> tuple[Array, Array]:
         """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, V)."""
-        log_det = jnp.zeros(())
-        for of_layer in c:
+
+        def one(z: Array, of_layer: Array) -> tuple[Array, Array]:
             z, jacobian = self.layer(of_layer, z)
-            log_det = log_det + inverse_and_log_det_spd(jacobian)[1]
-        return z, log_det
+            return z, inverse_and_log_det_spd(jacobian)[1]
+
+        z, log_dets = jax.lax.scan(jax.checkpoint(one), z, c)  # one compiled layer, nothing of it kept
+        return z, jnp.sum(log_dets)
 
     def derivatives(self, c: Array, z: Array, orders: tuple[int, ...]) -> list[Array]:
         """Derivatives of u (N, N, dim, .., dim) of the orders 1 to 4 at all separations z_i - z_j."""
@@ -128,14 +137,14 @@ class PairFlow(eqx.Module):
     def jet(self, c: Array, z: Array) -> FlowJet:
         """x = T(z) with everything for the local energy, from the last layer back to the first."""
         n, dim = z.shape
-        stack = []
-        for of_layer in c:
+
+        def forwards(z: Array, of_layer: Array) -> tuple[Array, list[Array]]:
             push, *rest = self.derivatives(of_layer, z, (1, 2, 3, 4))
-            stack.append(rest)
-            z = z + jnp.sum(push, axis=1)
-        jacobian, laplacian = jnp.eye(n * dim), jnp.zeros(n * dim)
-        gradient, half, log_det, least = jnp.zeros(n * dim), jnp.zeros(()), jnp.zeros(()), jnp.asarray(jnp.inf)
-        for stretch, third, fourth in reversed(stack):
+            return z + jnp.sum(push, axis=1), rest
+
+        def backwards(state: FlowJet, derivatives: list[Array]) -> tuple[FlowJet, None]:
+            x, log_det, jacobian, laplacian, gradient, half, least = state
+            stretch, third, fourth = derivatives
             inverse, of_layer, pivot = inverse_and_log_det_spd(pair_jacobian(stretch))
             log_det, least = log_det + of_layer, jnp.minimum(least, pivot)
             jacobian = inverse @ jacobian
@@ -146,7 +155,10 @@ class PairFlow(eqx.Module):
             gradient = gradient + jacobian.T @ slope
             bend = -0.25 * jnp.einsum("ijabcd,ijab,ijcd->", fourth, response, metric)
             half = half + slope @ laplacian + bend + 0.5 * squared_change(third, inverse, jacobian)
-        return FlowJet(z, log_det, jacobian, laplacian, gradient, half, least)
+            return FlowJet(x, log_det, jacobian, laplacian, gradient, half, least), None
+
+        x, stack = jax.lax.scan(forwards, z, c)
+        return jax.lax.scan(backwards, FlowJet.of_identity(x), stack, reverse=True)[0]
 
     def parameter_gradient(self, c: Array, z: Array, pulls: Array, volumes: Array) -> Array:
         """d/dc of -volume/2 ln det dx/dz - pull . x for each pull (R, N, dim) and volume (R,): (R, layers, kinds, V).
@@ -154,23 +166,25 @@ class PairFlow(eqx.Module):
         The reverse pass by hand, layer by layer, from structure factors and pair sums.
         """
         n, dim = z.shape
-        stack = []
-        for of_layer in c:
+
+        def forwards(z: Array, of_layer: Array) -> tuple[Array, tuple[Array, ...]]:
             push, stretch, third = self.derivatives(of_layer, z, (1, 2, 3))
             waves = plane_waves(z, self.vectors)
-            stack.append((pair_jacobian(stretch), third, waves[:, None] * waves[None].conj()))
-            z = z + jnp.sum(push, axis=1)
-        pull, gradients = -pulls, []
-        for jacobian, third, wave in reversed(stack):
+            return z + jnp.sum(push, axis=1), (pair_jacobian(stretch), third, waves[:, None] * waves[None].conj())
+
+        def backwards(pull: Array, of_layer: tuple[Array, ...]) -> tuple[Array, Array]:
+            jacobian, third, wave = of_layer
             response = between(inverse_and_log_det_spd(jacobian)[0], n, dim)
             along = (pull[:, :, None] - pull[:, None]) @ self.vectors.T  # (R, N, N, V)
             squared = response.reshape(n, n, -1) @ _monomial(self.vectors, 2).reshape(len(self.vectors), -1).T
             pairs = -along * wave.imag / (4 * np.pi) + 0.25 * volumes[:, None, None, None] * squared * wave.real
-            gradients.append(jnp.stack([jnp.sum(pairs * m[..., None], axis=(1, 2)) for m in self._masks()], axis=1))
+            gradient = jnp.stack([jnp.sum(pairs * m[..., None], axis=(1, 2)) for m in self._masks()], axis=1)
             slope = -0.5 * jnp.einsum("ijabc,ijbc->ia", third, response)
             moved = (pull.reshape(len(pull), -1) @ jacobian).reshape(pull.shape)
-            pull = moved + volumes[:, None, None] * slope
-        return jnp.stack(gradients[::-1], axis=1)
+            return moved + volumes[:, None, None] * slope, gradient
+
+        _, stack = jax.lax.scan(forwards, z, c)
+        return jnp.moveaxis(jax.lax.scan(backwards, -pulls, stack, reverse=True)[1], 0, 1)
 
     def _masks(self) -> list[np.ndarray]:
         """For each kind of pair, 1 where a pair (N, N) is of this kind."""

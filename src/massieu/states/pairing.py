@@ -17,12 +17,12 @@ from __future__ import annotations
 import math
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from massieu.geometry import half_space, plane_waves
+from massieu.linear_algebra import exponential
 
 TAU = 6.0  # in units of (L/2 pi)^2: the next shell of plane waves starts with e^-6
 
@@ -82,7 +82,7 @@ class Pairing(eqx.Module):
         amplitude = jnp.diag(jnp.asarray(self.amplitude)[self.alike])
         if self.turn is not None:
             h, amplitude = ((self.turn.conj().T @ part @ self.turn).real for part in (h, amplitude))
-        root = jax.scipy.linalg.expm(-0.5 * jnp.exp(self.log_tau) * h, max_squarings=8)
+        root = exponential(-0.5 * jnp.exp(self.log_tau) * h)
         return root @ amplitude @ root - self.shift * jnp.eye(len(h))
 
 

@@ -15,6 +15,7 @@ the local energy needs are closed forms, linear in the coefficients, and are pro
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -85,23 +86,25 @@ class RadialFlow(eqx.Module):
 
     def __call__(self, c: Array, z: Array) -> tuple[Array, Array]:
         """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, size) of one sector."""
-        log_det = jnp.zeros(())
-        for of_layer in c:
+
+        def one(z: Array, of_layer: Array) -> tuple[Array, Array]:
             z, jacobian = self.layer(of_layer, z)
-            log_det = log_det + inverse_and_log_det_spd(jacobian)[1]
-        return z, log_det
+            return z, inverse_and_log_det_spd(jacobian)[1]
+
+        z, log_dets = jax.lax.scan(jax.checkpoint(one), z, c)  # one compiled layer, nothing of it kept
+        return z, jnp.sum(log_dets)
 
     def jet(self, c: Array, z: Array) -> FlowJet:
         """x = T(z) with everything for the local energy, from the last layer back to the first."""
-        b, size = jnp.asarray(self.differences), z.size
-        stack = []
-        for of_layer in c:
+        b = jnp.asarray(self.differences)
+
+        def forwards(z: Array, of_layer: Array) -> tuple[Array, list[Array]]:
             push, *rest = self.derivatives(of_layer, self._difference(z), (1, 2, 3, 4))
-            stack.append(rest)
-            z = z + b.T @ push
-        jacobian, laplacian = jnp.eye(size), jnp.zeros(size)
-        gradient, half, log_det, least = jnp.zeros(size), jnp.zeros(()), jnp.zeros(()), jnp.asarray(jnp.inf)
-        for stretch, third, fourth in reversed(stack):
+            return z + b.T @ push, rest
+
+        def backwards(state: FlowJet, derivatives: list[Array]) -> tuple[FlowJet, None]:
+            x, log_det, jacobian, laplacian, gradient, half, least = state
+            stretch, third, fourth = derivatives
             inverse, of_layer, pivot = inverse_and_log_det_spd(self._jacobian(stretch))
             log_det, least = log_det + of_layer, jnp.minimum(least, pivot)
             jacobian = inverse @ jacobian
@@ -112,7 +115,10 @@ class RadialFlow(eqx.Module):
             gradient = gradient + jacobian.T @ slope
             bend = -0.5 * jnp.einsum("pabcd,pab,pcd->", fourth, response, metric)
             half = half + slope @ laplacian + bend + 0.5 * self._squared_change(third, inverse, jacobian)
-        return FlowJet(z, log_det, jacobian, laplacian, gradient, half, least)
+            return FlowJet(x, log_det, jacobian, laplacian, gradient, half, least), None
+
+        x, stack = jax.lax.scan(forwards, z, c)
+        return jax.lax.scan(backwards, FlowJet.of_identity(x), stack, reverse=True)[0]
 
     def _squared_change(self, third: Array, inverse: Array, jacobian: Array) -> Array:
         """sum_x tr (A^-1 dA_x)^2 over the Cartesian directions of x, with dA_x the change of a layer's Jacobian."""

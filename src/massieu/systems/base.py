@@ -130,6 +130,7 @@ class AbstractSystem(eqx.Module):
     source: ClassVar[str] = ""
     units: ClassVar[dict[str, str]] = UNITS
     action: ClassVar[bool] = False
+    reference_beside: ClassVar[bool] = True  # whether the reference may be computed while training asks for energies
 
     def training_defaults(self) -> dict[str, Any]:
         """Fields of the training configuration that suit the system better than the general defaults."""

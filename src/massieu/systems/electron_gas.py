@@ -45,10 +45,11 @@ class ElectronGas(PeriodicElectrons):
             return jnp.zeros(())
         return 2 / self.length * self.ewald.energy(x)
 
-    def mixing(self, vectors: np.ndarray) -> Mixing | None:
-        """By the Coulomb energy, where all sets of momenta can be tabulated."""
-        if not (self.interacting and len(vectors) > max(self.spins) and small_enough(len(vectors), self.spins)):
-            return None
+    def tabulates(self, vectors: np.ndarray) -> bool:
+        return self.interacting and len(vectors) > max(self.spins) and small_enough(len(vectors), self.spins)
+
+    def mixing(self, vectors: np.ndarray) -> Mixing:
+        """By the Coulomb energy."""
         coupling = 2 * self.length / (2 * np.pi) ** 2  # 2/L over (2 pi/L)^2, in Ry
         return Mixing(vectors, self.spins, coupling, self.mix)
 

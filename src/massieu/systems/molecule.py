@@ -33,6 +33,7 @@ class Molecule(ClassicalSystem):
     name: ClassVar[str] = "molecule"
     summary: ClassVar[str] = "a molecule with energies and forces from ASE or from a function of yours"
     source: ClassVar[str] = "harmonic molecule (not a bound)"
+    reference_beside: ClassVar[bool] = False  # one calculator serves both
     units: ClassVar[dict[str, str]] = {"energy": "eV", "length": "angstrom"}
 
     atoms: str = parameter("H2O", "a file that ASE reads, or the name of a molecule of its g2 collection")

@@ -139,22 +139,26 @@ class PeriodicElectrons(QuantumSystem):
         count = f"smaller, or cutoff given: {len(vectors)} plane waves are more than {MOST_PLANE_WAVES}"
         require(len(vectors) <= MOST_PLANE_WAVES, "theta", self.theta, count)
         table = "0: p(K) is a table for so few electrons, or at T = 0"
-        free = self.theta > 0 and self.mixing(vectors) is None
+        free = self.theta > 0 and not self.tabulates(vectors)
         require(free or not options.attention, "attention", options.attention, table)
         ok = options.width is None or (options.attention > 0 and options.width % HEADS == 0)
         require(ok, "width", options.width, f"a multiple of {HEADS} with attention >= 1, or left out")
         return vectors
 
-    def mixing(self, vectors: np.ndarray) -> Mixing | None:
-        """How determinants of one total momentum are mixed before the flow carries them; None: not at all."""
-        return None
+    def tabulates(self, vectors: np.ndarray) -> bool:
+        """Whether p(K) is a table of all sets of momenta, and `mixing` mixes their determinants."""
+        return False
+
+    def mixing(self, vectors: np.ndarray) -> Mixing:
+        """How determinants of one total momentum are mixed before the flow carries them."""
+        raise NotImplementedError
 
     def default_ansatz(self, options: Any) -> DensityMatrix:
         vectors = self._checked_plane_waves(options)
         of_p, of_flow = jax.random.split(jax.random.key(options.seed))
         momenta = vectors + self.twist_vectors[:, None]
         energies = (2 * np.pi / self.length) ** 2 * np.sum(momenta**2, axis=-1)
-        mixing = self.mixing(vectors)
+        mixing = self.mixing(vectors) if self.tabulates(vectors) else None
         flow = PairFlow(
             self.spins,
             self.dim,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from massieu.errors import require
-from massieu.methods.atoms import equation_of_state, figures, train
+from massieu.methods.atoms import train
 from massieu.methods.atoms.evaluate import evaluate_hydrogen
 from massieu.methods.atoms.options import AtomOptions
 from massieu.methods.evaluation import Evaluation
-from massieu.methods.figures import energies
 from massieu.methods.method import Method, Shown
 from massieu.methods.training import Problem, TrainState
 from massieu.systems.hydrogen import Atoms, Hydrogen
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Atomic(Method[AtomOptions]):
@@ -46,6 +46,9 @@ class Atomic(Method[AtomOptions]):
         return evaluate_hydrogen(system, rho, state.walkers, beta, options.samples, seed, *chains)
 
     def figures(self, system: Hydrogen, shown: Shown) -> dict[str, Figure]:
+        from massieu.methods.atoms import figures
+        from massieu.methods.figures import energies
+
         found = {"energies": energies(shown.rows, shown.summary, shown.known)}
         return found | figures.all_figures(system, shown.observables, shown.rows)
 
@@ -56,4 +59,6 @@ class Atomic(Method[AtomOptions]):
 
     def consistency(self, runs: list[tuple[Hydrogen, dict[str, Any]]]) -> list[dict[str, Any]]:
         """P against -dF/dV, S against -dF/dT."""
-        return equation_of_state.consistency(runs)
+        from massieu.methods.atoms.equation_of_state import consistency
+
+        return consistency(runs)

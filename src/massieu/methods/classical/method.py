@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from massieu.errors import positive, require
-from massieu.methods.classical import figures, train
+from massieu.methods.classical import train
 from massieu.methods.classical.ansatz import check_density, make_density
 from massieu.methods.classical.evaluate import CHUNK, evaluate
 from massieu.methods.classical.evaluate_family import NODES, evaluate_range
@@ -19,6 +17,9 @@ from massieu.methods.evaluation import Evaluation
 from massieu.methods.method import Method, Shown
 from massieu.methods.training import Problem, TrainState
 from massieu.systems.base import ClassicalSystem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Classical(Method[ClassicalOptions]):
@@ -71,4 +72,6 @@ class Classical(Method[ClassicalOptions]):
         return result._replace(observables=result.observables | {"range": found})
 
     def figures(self, system: ClassicalSystem, shown: Shown) -> dict[str, Figure]:
+        from massieu.methods.classical import figures
+
         return {"samples": figures.samples(system, shown.samples["x"])}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from massieu import estimators
 from massieu.errors import require
 from massieu.methods.options import Options, option
 
@@ -46,6 +45,8 @@ class ClassicalOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        from massieu import estimators  # needs jax, which other kinds of matter may not have loaded when they look here
+
         terms = estimators.parse(self.gradient)
         if len(terms) > 1 and terms[0][0] is None:
             smallest = 8 * estimators.PARTS

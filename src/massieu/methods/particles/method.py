@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from massieu.errors import require
 from massieu.methods.evaluation import Evaluation
-from massieu.methods.figures import energies
 from massieu.methods.method import Method, Shown
-from massieu.methods.particles import figures_box, figures_trap, train
+from massieu.methods.particles import train
 from massieu.methods.particles.evaluate import evaluate_quantum
-from massieu.methods.particles.figures import health
 from massieu.methods.particles.options import ParticleOptions
 from massieu.methods.training import Problem, TrainState
 from massieu.states import DensityMatrix
-from massieu.systems.base import by_class
-from massieu.systems.periodic_electrons import PeriodicElectrons
 from massieu.systems.quantum import QuantumSystem
-from massieu.systems.trapped_electrons import TrappedElectrons
 
-FIGURES: dict[Any, Any] = {PeriodicElectrons: figures_box.all_figures, TrappedElectrons: figures_trap.all_figures}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Particles(Method[ParticleOptions]):
@@ -54,6 +48,6 @@ class Particles(Method[ParticleOptions]):
         return result._replace(observables=result.observables | system.finite_size(result))
 
     def figures(self, system: QuantumSystem, shown: Shown) -> dict[str, Figure]:
-        found = {"energies": energies(shown.rows, shown.summary, shown.known), "health": health(shown.rows)}
-        own = by_class(FIGURES, type(system))
-        return found if own is None else found | own(system, shown)
+        from massieu.methods.particles.figures import all_figures
+
+        return all_figures(system, shown)

@@ -12,8 +12,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax import Array
-from scipy.special import logsumexp
 
 from massieu.densities.occupation import TabulatedOccupation
 from massieu.errors import RunError
@@ -123,7 +123,7 @@ class Remixing:
     def _free_energy(self, energies: np.ndarray) -> float:
         if np.isinf(self.system.beta):
             return float(energies[0])  # the occupied one
-        return float(-logsumexp(-self.system.beta * energies) / self.system.beta)
+        return float(-scipy.special.logsumexp(-self.system.beta * energies) / self.system.beta)
 
     def _probability(self, rho: DensityMatrix) -> np.ndarray:
         """p (n,) of every set, averaged over the twists."""

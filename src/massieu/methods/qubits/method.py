@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from massieu.errors import positive
 from massieu.methods.evaluation import Evaluation
 from massieu.methods.method import Method, Shown
-from massieu.methods.qubits import figures, train
+from massieu.methods.qubits import train
 from massieu.methods.qubits.evaluate import evaluate_qubits
 from massieu.methods.qubits.options import QubitOptions
 from massieu.methods.training import Problem, TrainState
 from massieu.states.ensemble import CircuitEnsemble
 from massieu.systems.qubits import QubitSystem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Qubits(Method[QubitOptions]):
@@ -38,4 +39,6 @@ class Qubits(Method[QubitOptions]):
         return evaluate_qubits(system, training.density(state), beta, options.samples, seed)
 
     def figures(self, system: QubitSystem, shown: Shown) -> dict[str, Figure]:
+        from massieu.methods.qubits import figures
+
         return figures.all_figures(system, shown.summary)
