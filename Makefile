@@ -3,16 +3,29 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 OUT ?= runs/demo
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test install lint types tests examples list clean
+.PHONY: demo quick test acceptance install lint types examples list clean
 
 demo: $(VENV)/.installed
 	@test ! -e $(OUT) || { echo "$(OUT) exists: showing its report; remove it to run the demo anew"; }
-	@test -e $(OUT)/config.yaml || $(BIN)/massieu run coulomb-trap --n 6 --beta 10 --out $(OUT)
+	@echo "A spin glass of 20 spins: its free energy by minimisation, beside the exact one by enumeration; about a minute."
+	@test -e $(OUT)/config.yaml || $(BIN)/massieu run sk --n 20 --beta 2 --couplings-seed 3 --out $(OUT)
 	@test -e $(OUT)/report.html || $(BIN)/massieu resume $(OUT)
 	@echo "open $(OUT)/report.html"
+	@echo "for a shell with massieu: . $(VENV)/bin/activate"
 
-test: lint types tests examples
+# what a change is tried against while it is written
+quick: lint types
+	$(PYTEST) -m quick tests
+
+# everything that the README promises
+test: lint types examples
+	$(PYTEST) -m "not acceptance" --durations 15 tests
+
+# what trains to a physical value
+acceptance: $(VENV)/.installed
+	$(PYTEST) -m acceptance --durations 15 tests
 
 install: $(VENV)/.installed
 
@@ -29,12 +42,17 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(BIN)/mypy
 
-tests: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 tests
-
+# scripts, and a package that adds systems to the command line
 examples: $(VENV)/.installed
-	for script in examples/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in examples/*.py examples/yukawa/yukawa.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m pip install --quiet --no-deps ./examples/yukawa
+	$(BIN)/massieu list | grep yukawa-gas
+	rm -rf runs/yukawa
+	$(BIN)/massieu run yukawa-gas --n 2 --theta 0.5 --screening 2 --steps 2 --batch 16 --samples 200 --out runs/yukawa
+	$(BIN)/massieu evaluate runs/yukawa
+	$(BIN)/python -m pip uninstall --quiet --yes yukawa
 
+# the text of `massieu list`
 list: $(VENV)/.installed
 	$(BIN)/python -m massieu.cli.listing
 

@@ -41,7 +41,7 @@ def small_matrix(block: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     bra, ket = np.nonzero(np.sum(~in_ket, axis=2) == 2)
     if len(bra):
         left, right = (np.argsort(held[bra, ket], axis=1, kind="stable")[:, :2] for held in (in_ket, in_bra))
-        (p, q), (i, j) = (orbital[rows[:, None], at].T for rows, at in ((bra, left), (ket, right)))
+        (p, _), (i, j) = (orbital[rows[:, None], at].T for rows, at in ((bra, left), (ket, right)))
         of_bra, of_ket = spin[bra[:, None], left], spin[ket[:, None], right]
         direct = np.where(np.all(of_bra == of_ket, axis=1), table[p, i], 0.0)
         crossed = np.where(np.all(of_bra == of_ket[:, ::-1], axis=1), table[p, j], 0.0)

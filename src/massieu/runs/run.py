@@ -41,6 +41,7 @@ from massieu.runs.directory import (
     where_to_resume,
     write_metrics,
 )
+from massieu.runs.programs import kept
 from massieu.runs.stopping import collapsed, converged
 from massieu.systems.base import AbstractSystem, Reference
 from massieu.methods.training import Problem, TrainState
@@ -148,9 +149,10 @@ def minimize(
     if warm is not None and not (warm / "checkpoints").is_dir():
         raise InputError(f"start_from = {warm}: must be a run directory with checkpoints")
     with jax.enable_x64(True):
+        keep = kept if density is None else _as_it_is  # only what the options name can be known again
         density = method.checked_ansatz(system, density, beta, options)
         folder = None if out is None else prepare(Path(out), system, beta, options)
-        return _train_and_evaluate(system, density, beta, options, folder, progress or Silent(), start_from=warm)
+        return _train_and_evaluate(system, density, beta, options, folder, progress or Silent(), keep, start_from=warm)
 
 
 def chosen_beta(system: AbstractSystem, beta: float | None) -> float:
@@ -172,23 +174,24 @@ def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
         return None
     with jax.enable_x64(True):
         density = method.ansatz(system, options)
-        training = method.problem(system, density, beta, method.continued(options))
+        continued = method.continued(options)
+        training = kept(method.problem(system, density, beta, continued), system, beta, continued)
         state, meta, damaged = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
         for name in damaged:
             progress.say(f"{name} cannot be read (truncated?); continuing from the one before")
         rows = [row for row in read_metrics(folder) if row["step"] < int(state.step)]
         write_metrics(folder, rows)
         return _train_and_evaluate(
-            system, density, beta, options, folder, progress, resumed=(training, state, rows, meta)
+            system, density, beta, options, folder, progress, kept, resumed=(training, state, rows, meta)
         )
 
 
-def _train_and_evaluate(system, density, beta, options, folder, progress, resumed=None, start_from=None) -> Run:
+def _train_and_evaluate(system, density, beta, options, folder, progress, keep, resumed=None, start_from=None) -> Run:
     began = time.monotonic()
     beside = ReferenceBeside(system, options.seed, progress) if options.reference else None
     for note in system.notes():
         progress.say(note)
-    training, state, rows, meta = resumed or _start(system, density, beta, options, start_from, progress)
+    training, state, rows, meta = resumed or _start(system, density, beta, options, keep, start_from, progress)
     for note in training.notes:
         progress.say(note)
     spent = rows[-1]["seconds"] if rows else 0.0
@@ -210,8 +213,12 @@ def _evaluated(system, training, state, beta, options) -> tuple[Evaluation, floa
     return final_evaluation(system, training, state, beta, options), time.monotonic() - began
 
 
-def _start(system, density, beta, options, warm, progress) -> tuple[Problem, TrainState, list[Row], dict[str, Any]]:
-    training = method_of(system).problem(system, density, beta, options)
+def _as_it_is(training: Problem, *_: Any) -> Problem:
+    return training
+
+
+def _start(system, density, beta, options, keep, warm, progress):
+    training = keep(method_of(system).problem(system, density, beta, options), system, beta, options)
     state = training.start if warm is None else _warm_start(training, warm, progress)
     return training, state, [], {"best_F": math.inf}
 

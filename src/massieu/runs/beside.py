@@ -1,0 +1,48 @@
+"""The reference beside the training: both take long, neither needs the other."""
+
+from __future__ import annotations
+
+import threading
+
+import jax
+
+from massieu.progress import Progress
+from massieu.systems.base import AbstractSystem, Reference
+
+AT_ONCE = 0.5  # seconds after which a reference is no longer waited for
+
+
+class ReferenceBeside:
+    """The reference of a system, computed in a thread that the end of the process does not wait for."""
+
+    def __init__(self, system: AbstractSystem, seed: int, progress: Progress):
+        self._found: Reference | None = None
+        self._error: Exception | None = None
+        self._progress = progress
+        self._thread = threading.Thread(target=self._compute, args=(system, seed), daemon=True)
+        self._thread.start()
+        self._thread.join(AT_ONCE if system.reference_beside else None)
+        if self._thread.is_alive():
+            progress.say("the reference is computed beside the training")
+
+    def _compute(self, system: AbstractSystem, seed: int) -> None:
+        try:
+            with jax.enable_x64(True):  # which is each thread's own
+                self._found = system.known(seed)
+        except Exception as error:  # told where it is asked for
+            self._error = error
+            return
+        best = None if self._found is None else self._found.best
+        if best is not None:
+            self._progress.say(f"reference F {best.F}  ({best.method})")
+            if hasattr(self._progress, "reference"):
+                self._progress.reference = best.F
+
+    def result(self) -> Reference | None:
+        """The reference, waited for; raises what went wrong."""
+        if self._thread.is_alive():
+            self._progress.say("waiting for the reference")
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
