@@ -6,6 +6,7 @@ wavefunctions without a direct sampler.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+SHORTEST = 1024  # numbers that `initial_normal` draws at least
 TARGET = {"metropolis": 0.5, "mala": 0.65}  # acceptance that the step adapts to
+
+
+def initial_normal(key: Array, shape: tuple[int, ...]) -> Any:
+    """The numbers of jax.random.normal(key, shape), for parameters to start from: a few sizes, few programs to compile.
+
+    Each number depends on the key and its place alone, so that an array is the beginning of a longer one.
+    """
+    if isinstance(key, jax.core.Tracer):
+        return jax.random.normal(key, shape)
+    size = math.prod(shape)
+    longer = max(SHORTEST, 1 << (size - 1).bit_length()) if size else SHORTEST
+    return np.asarray(jax.random.normal(key, (longer,)))[:size].reshape(shape)
 
 
 class Chains(NamedTuple):

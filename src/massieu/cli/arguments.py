@@ -59,12 +59,13 @@ def system_parser(kind: type[AbstractSystem], command: str, lists: bool = False)
     return parser
 
 
-def add_training(parser: Parser, kind: type[AbstractSystem]) -> None:
-    """A flag for every option; help shows those of use to the system, with its own defaults."""
+def add_training(parser: Parser, kind: type[AbstractSystem], arguments: list[str]) -> None:
+    """A flag for every option; where help is asked for it shows those of use to the system, with its own defaults."""
     from massieu.methods.method import method_of, other_options
 
     group, options = parser.add_argument_group("training and evaluation"), method_of(kind).options
-    hints, own = typing.get_type_hints(options), _own_defaults(kind)
+    asked = bool({"-h", "--help"} & set(arguments))
+    hints, own = typing.get_type_hints(options), _own_defaults(kind) if asked else {}
     for field in dataclasses.fields(options):
         add_flag(group, field.name, field, hints[field.name], default=own.get(field.name, field.default))
     for name, (field, hint) in other_options(options).items():  # so that the refusal can say why

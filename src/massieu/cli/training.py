@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
     """Train and evaluate."""
     kind, rest = named_system(arguments)
     parser = system_parser(kind, "run")
-    flags.add_training(parser, kind)
+    flags.add_training(parser, kind, rest)
     parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
     values = vars(parser.parse(rest))
@@ -83,7 +83,7 @@ def sweep(arguments: list[str]) -> int:
     """A grid of runs."""
     kind, rest = named_system(arguments)
     parser = system_parser(kind, "sweep", lists=True)
-    flags.add_training(parser, kind)
+    flags.add_training(parser, kind, rest)
     parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
     parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
     values = vars(parser.parse(rest))

@@ -19,6 +19,7 @@ from jax import Array
 
 from massieu.densities.continuous import ContinuousFlow, Scaled, chebyshev
 from massieu.densities.perceptron import Perceptron, apply, perceptron
+from massieu.sampling import initial_normal
 
 
 class EquivariantFlow(ContinuousFlow):
@@ -55,7 +56,8 @@ class EquivariantFlow(ContinuousFlow):
         k1, k2, k3, k4 = jax.random.split(jax.random.key(0) if key is None else key, 4)
         self.base, self.shape, self.cond_shape = Scaled(base, scale), base.shape, None
         self.radius, self.spacing, self.steps, self.harmonics = float(radius), float(spacing), steps, harmonics
-        self.surroundings = (jax.random.normal(k1, (4, embedding)), 0.7 * jax.random.normal(k2, (embedding,)))
+        first = initial_normal(k1, (4, embedding)), 0.7 * initial_normal(k2, (embedding,))
+        self.surroundings = jnp.asarray(first[0]), jnp.asarray(first[1])
         self.pair = perceptron(k3, [2 + 2 + 2 * embedding + 1, width, width, 2 * harmonics])
         self.single = perceptron(k4, [1 + embedding + 1, width, width, harmonics])
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.sampling import initial_normal
+
 Perceptron = list[tuple[Array, Array]]
 
 
@@ -15,10 +17,10 @@ def perceptron(key: Array, sizes: list[int]) -> Perceptron:
     layers = []
     for k, fan_in, fan_out in zip(jax.random.split(key, len(sizes) - 1), sizes[:-1], sizes[1:], strict=True):
         k1, k2 = jax.random.split(k)
-        weight = 1.2 / np.sqrt(fan_in) * jax.random.normal(k1, (fan_in, fan_out))
-        layers.append((weight, 0.5 * jax.random.normal(k2, (fan_out,))))
-    layers[-1] = (jnp.zeros_like(layers[-1][0]), jnp.zeros_like(layers[-1][1]))
-    return layers
+        weight = 1.2 / np.sqrt(fan_in) * initial_normal(k1, (fan_in, fan_out))
+        layers.append((weight, 0.5 * initial_normal(k2, (fan_out,))))
+    layers[-1] = (0 * layers[-1][0], 0 * layers[-1][1])
+    return [(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in layers]
 
 
 def apply(layers: Perceptron, x: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from massieu.densities.autoregressive import AbstractAutoregressive
+from massieu.sampling import initial_normal
 
 HEADS = 4
 
@@ -23,10 +24,10 @@ class Layer(eqx.Module):
 
     def __init__(self, width: int, heads: int, key: Array):
         k1, k2, k3, k4 = jax.random.split(key, 4)
-        self.qkv = jax.random.normal(k1, (3, heads, width // heads, width)) / np.sqrt(width)
-        self.mix = 0.1 * jax.random.normal(k2, (width, width)) / np.sqrt(width)
-        self.up = jax.random.normal(k3, (4 * width, width)) / np.sqrt(width)
-        self.down = 0.1 * jax.random.normal(k4, (width, 4 * width)) / np.sqrt(4 * width)
+        self.qkv = jnp.asarray(initial_normal(k1, (3, heads, width // heads, width)) / np.sqrt(width))
+        self.mix = jnp.asarray(0.1 * initial_normal(k2, (width, width)) / np.sqrt(width))
+        self.up = jnp.asarray(initial_normal(k3, (4 * width, width)) / np.sqrt(width))
+        self.down = jnp.asarray(0.1 * initial_normal(k4, (width, 4 * width)) / np.sqrt(4 * width))
 
     def heads_of(self, x: Array) -> Array:
         """Query, key and value (3, heads, width / heads) of one token x (width,)."""

@@ -16,11 +16,11 @@ import jax
 import numpy as np
 import yaml
 
-from massieu.runs import checkpoint
-from massieu.methods.method import method_of, read_options
-from massieu.methods.options import Options
 from massieu.errors import InputError, RunError
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.methods.method import method_of, read_options
+from massieu.methods.options import Options
+from massieu.runs import checkpoint
 from massieu.systems.base import AbstractSystem, Reference
 from massieu.systems.table import SYSTEMS, place_of
 from massieu.version import __version__
@@ -29,7 +29,7 @@ Row = dict[str, float]
 
 
 def identity(system: AbstractSystem, beta: float) -> dict[str, Any]:
-    """What a checkpoint must agree on to be continued: name and parameters, the class, and the hash of all it was given."""
+    """What a checkpoint must agree on to be continued: name, parameters, class, and a hash of all that was given."""
     return described(system, beta) | {"class": place_of(type(system)), "parameters_hash": fingerprint(system)}
 
 

@@ -19,14 +19,15 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from massieu.runs import checkpoint
-from massieu.runs.beside import ReferenceBeside
-from massieu.methods.method import final_evaluation, method_of
-from massieu.methods.options import Options
 from massieu.errors import InputError, RunError, require
 from massieu.methods.evaluation import Evaluation
+from massieu.methods.method import final_evaluation, method_of
+from massieu.methods.options import Options
+from massieu.methods.training import Problem, TrainState
 from massieu.principle import Estimate
 from massieu.progress import Progress, Silent
+from massieu.runs import checkpoint
+from massieu.runs.beside import ReferenceBeside
 from massieu.runs.directory import (
     Row,
     append_metrics,
@@ -44,7 +45,6 @@ from massieu.runs.directory import (
 from massieu.runs.programs import kept
 from massieu.runs.stopping import collapsed, converged
 from massieu.systems.base import AbstractSystem, Reference
-from massieu.methods.training import Problem, TrainState
 from massieu.version import __version__
 
 SCHEMA = 1

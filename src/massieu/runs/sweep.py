@@ -19,14 +19,12 @@ from typing import Any, NamedTuple
 import jax
 import yaml
 
-from massieu.runs import checkpoint
-
-
-from massieu.methods.method import method_of
 from massieu.errors import InputError, RunError, require
+from massieu.methods.method import method_of
 from massieu.progress import Progress
-from massieu.runs.run import Run, minimize, resume
+from massieu.runs import checkpoint
 from massieu.runs.directory import make_system, read_config, read_summary
+from massieu.runs.run import Run, minimize, resume
 from massieu.systems.base import AbstractSystem
 
 QUANTITIES = ("F", "E", "S", "C")

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from massieu.errors import at_least, require
+from massieu.sampling import initial_normal
 
 PAULI = np.array([np.eye(2), [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 PAIRS = tuple(a + b for a in "IXYZ" for b in "IXYZ")[1:]
@@ -92,7 +93,7 @@ class Circuit(eqx.Module):
         self.first_bonds, self.first = tuple(first_bonds), np.zeros((0, 4, 4)) if first is None else first
         self.basis = basis
         gates = 1 if shared else len(bonds)
-        self.angles = scale * jax.random.normal(key, (layers, gates, len(generators)))
+        self.angles = jnp.asarray(scale * initial_normal(key, (layers, gates, len(generators))))
 
     @property
     def is_real(self) -> bool:

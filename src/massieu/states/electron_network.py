@@ -22,6 +22,7 @@ from jax import Array
 
 from massieu.physics import jets
 from massieu.physics.jets import Carried, Jet
+from massieu.sampling import initial_normal
 
 FEATURES = 12
 CORE = 0.5  # a0: within it features of the distance are flat
@@ -55,7 +56,7 @@ class Layer(NamedTuple):
 
 def layer(key: Array, a: int, b: int, scale: float = 1.0) -> Layer:
     """A random layer for inputs of size 1."""
-    return Layer(scale * jax.random.normal(key, (a, b)) / math.sqrt(a), jnp.zeros(b))
+    return Layer(jnp.asarray(scale * initial_normal(key, (a, b)) / math.sqrt(a)), jnp.zeros(b))
 
 
 def apply(layers: list[Layer], x: Carried) -> Carried:
@@ -85,7 +86,7 @@ class ElectronNetwork(eqx.Module):
         self.from_electrons = [layer(keys[2], FEATURES + 1, pair_width), layer(keys[3], pair_width, pair_width)]
         self.around_proton = [layer(keys[4], FEATURES, pair_width)]
         self.own = [layer(keys[5], pair_width, width)]
-        self.partner = jax.random.normal(keys[6], (width, pair_width)) / math.sqrt(width)
+        self.partner = jnp.asarray(initial_normal(keys[6], (width, pair_width)) / math.sqrt(width))
         sizes = [width + pair_width] + [width] * depth
         self.last = [layer(k, a, b) for k, a, b in zip(jax.random.split(keys[7], depth), sizes[:-1], sizes[1:])]
 

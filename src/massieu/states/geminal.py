@@ -25,6 +25,7 @@ from massieu.geometry import half_space
 from massieu.linear_algebra import inverse_and_log_det
 from massieu.physics import jets
 from massieu.physics.jets import Carried, Jet
+from massieu.sampling import initial_normal
 from massieu.states.electron_network import ElectronNetwork, periodic_distance
 from massieu.states.pairing import Pairing
 
@@ -86,7 +87,8 @@ class Geminal(eqx.Module):
         self.plane_waves = Pairing(vectors, twist, up + down, length, rs, broken)
         features = self.network.width
         self.backflow, self.jastrow = jnp.zeros((features, 3)), jnp.zeros(features)
-        self.pairing = 0.01 * (determinants > 1) * jax.random.normal(of_pairs, (determinants, features, features))
+        first = initial_normal(of_pairs, (determinants, features, features))
+        self.pairing = jnp.asarray(0.01 * (determinants > 1) * first)
         decay = {"same": rs**-0.5, "opposite": rs**-0.5, "proton": 0.3 + 0.7 / rs}
         self.log_decay = {name: jnp.log(jnp.asarray(value, float)) for name, value in decay.items()}
         self.atoms = jnp.array([2 * math.log(rs / 1.5), 0.0, 0.5, math.log(2.0)]) if atomic else None

@@ -29,6 +29,7 @@ from jax import Array
 
 from massieu.geometry import half_space, integer_vectors, plane_waves, point_group
 from massieu.linear_algebra import inverse_and_log_det_spd
+from massieu.sampling import initial_normal
 
 BOUND = 0.9  # b above
 SMALL = 1e-3  # size of the first coefficients: nearly the identity, but no two layers alike
@@ -94,9 +95,9 @@ class PairFlow(eqx.Module):
         self.sector, self.turned, self.alike = _sectors(n if by_momentum else 1, dim, self.vectors)
         self.star = _sectors(1, dim, self.vectors)[2][0]
         own = len(self.alike) if by_momentum else 0
-        first = jax.random.normal(key, (layers, 1, int(self.kinds.max()) + 1, len(self.vectors)))
+        first = initial_normal(key, (layers, 1, int(self.kinds.max()) + 1, len(self.vectors)))
         first = SMALL * first / np.sum(self.vectors**2, axis=1)
-        self.coefficients = jnp.pad(first, ((0, 0), (0, own), (0, 0), (0, 0)))
+        self.coefficients = jnp.asarray(np.pad(first, ((0, 0), (0, own), (0, 0), (0, 0))))
 
     @property
     def by_momentum(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, ClassVar
 
 import jax
@@ -15,7 +16,7 @@ from massieu.densities.ensembles import Gaussian, Ginibre, Hermite, squared_dist
 from massieu.densities.equivariant import EquivariantFlow
 from massieu.errors import at_least, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
-from massieu.systems.base import ClassicalSystem, Path, Reference, derived, parameter, temperature
+from massieu.systems.base import ClassicalSystem, Path, Reference, parameter, temperature
 
 LIQUID = 10.0  # beta kappa^(1/3) up to which the charges still exchange places freely
 MAX_QUENCHED = 12  # particles up to which samples are quenched to their minima in the evaluation
@@ -35,20 +36,23 @@ class CoulombTrap(ClassicalSystem):
     dim: int = parameter(2, "dimensions of space, 1 to 3")
     beta: float = parameter(10.0, "inverse temperature")
     kappa: float = parameter(1.0, "strength of the trap")
-    minima: np.ndarray = derived()  # energies of the lowest local minima
-    minimum: np.ndarray = derived()  # (n, dim) positions of the lowest
 
     def __post_init__(self) -> None:
-        from massieu.exact.trap import trap_minima
-
         at_least("n", self.n, 1)
         require(self.n <= 128, "n", self.n, "at most 128")
         require(self.dim in (1, 2, 3), "dim", self.dim, "1, 2 or 3")
         temperature(self.beta)
         positive("kappa", self.kappa)
-        found = trap_minima(self.n, self.dim, self.kappa, starts=200 if self.n <= MAX_QUENCHED else 20)
-        self.minima = np.array([energy for energy, _ in found[:4]])
-        self.minimum = np.asarray(found[0][1])
+
+    @property
+    def minima(self) -> np.ndarray:
+        """Energies of the lowest local minima."""
+        return np.array([energy for energy, _ in _lowest_minima(self.n, self.dim, self.kappa)])
+
+    @property
+    def minimum(self) -> np.ndarray:
+        """Positions (n, dim) of the lowest minimum."""
+        return _lowest_minima(self.n, self.dim, self.kappa)[0][1]
 
     @property
     def size(self) -> int:
@@ -149,3 +153,11 @@ class CoulombTrap(ClassicalSystem):
         E = 0.5 * self.n * self.dim / self.beta  # equipartition
         ideal = Thermodynamics.from_log_partition(lnZ, E, E / self.beta, self.beta, "charges without repulsion")
         return Reference(best, {}, ideal)
+
+
+@cache
+def _lowest_minima(n: int, dim: int, kappa: float) -> list[tuple[float, np.ndarray]]:
+    """Looked for when first asked for: the evaluation and the figures need them, training does not."""
+    from massieu.exact.trap import trap_minima
+
+    return trap_minima(n, dim, kappa, starts=200 if n <= MAX_QUENCHED else 20)[:4]
