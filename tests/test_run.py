@@ -177,6 +177,7 @@ def test_diverged_run_says_so_and_keeps_its_checkpoint(tmp_path, capsys, monkeyp
         return made._replace(step=step)
 
     monkeypatch.setattr("massieu.methods.classical.train.problem", broken)
+    monkeypatch.setattr("massieu.runs.run.kept", lambda training, *_: training)
     assert main([*ISING, "--out", str(tmp_path / "nan")]) == 1
     assert "diverged at step 12" in capsys.readouterr().err
     assert json.loads((tmp_path / "nan" / "summary.json").read_text())["status"] == "diverged"

@@ -48,6 +48,7 @@ def test_run_stops_and_keeps_the_checkpoint_from_before(changes, tmp_path, capsy
         return made._replace(step=step)
 
     monkeypatch.setattr("massieu.methods.classical.train.problem", broken)
+    monkeypatch.setattr("massieu.runs.run.kept", lambda training, *_: training)
     folder = tmp_path / "ill"
     assert main([*RUN, "--out", str(folder)]) == 1
     assert f"diverged at step {60 + PATIENCE}" in capsys.readouterr().err

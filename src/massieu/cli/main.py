@@ -56,24 +56,25 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"massieu: error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
-        print(f"massieu: failed: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
     except OSError as error:
-        print(f"massieu: failed: {error.strerror or error} ({error.filename})", file=sys.stderr)
-        return 1
+        return _failed(f"{error.strerror or error} ({error.filename})")
     except MemoryError as error:
-        print(f"massieu: failed: out of memory ({error})", file=sys.stderr)
-        return 1
+        return _failed(f"out of memory ({error})")
     except RuntimeError as error:
         if type(error).__name__ != "JaxRuntimeError":  # jax need not be there to say so
             raise
         # a calculator's failure comes wrapped in it; else mostly memory
         told = re.findall(r"RunError: (.*)", str(error)) or [str(error).splitlines()[0]]
-        print(f"massieu: failed: {told[-1]}; massieu resume DIR continues from the last checkpoint", file=sys.stderr)
-        return 1
+        return _failed(f"{told[-1]}; massieu resume DIR continues from the last checkpoint")
     except KeyboardInterrupt:
         print("massieu: interrupted; massieu resume DIR continues from the last checkpoint", file=sys.stderr)
         return 1
+
+
+def _failed(text: str) -> int:
+    print(f"massieu: failed: {text}", file=sys.stderr)
+    return 1
 
 
 def _dispatch(arguments: list[str]) -> int:

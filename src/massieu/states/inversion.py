@@ -1,4 +1,7 @@
-"""z with T(z) = x for flows whose layers are gradients of convex functions: Newton's method with backtracking."""
+"""x = T(z) through the layers of a flow, and z with T(z) = x by Newton's method with backtracking.
+
+Layers are gradients of convex functions.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,17 @@ from massieu.linear_algebra import inverse_and_log_det_spd
 
 CONVERGED = 1e-10  # in units of the box
 MOST_STEPS = 100
+
+
+def carried(flow: Any, c: Array, z: Array) -> tuple[Array, Array]:
+    """x = T(z) and ln det dx/dz, for the coefficients c (layers, ..) of a state."""
+
+    def one(z: Array, of_layer: Array) -> tuple[Array, Array]:
+        z, jacobian = flow.layer(of_layer, z)
+        return z, inverse_and_log_det_spd(jacobian)[1]
+
+    z, log_dets = jax.lax.scan(jax.checkpoint(one), z, c)  # one compiled layer, nothing of it kept
+    return z, jnp.sum(log_dets)
 
 
 def inverted(flow: Any, c: Array, x: Array, guess: Array) -> tuple[Array, Array, Array]:

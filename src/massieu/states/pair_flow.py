@@ -30,6 +30,7 @@ from jax import Array
 from massieu.geometry import half_space, integer_vectors, plane_waves, point_group
 from massieu.linear_algebra import inverse_and_log_det_spd
 from massieu.sampling import initial_normal
+from massieu.states.inversion import carried
 
 BOUND = 0.9  # b above
 SMALL = 1e-3  # size of the first coefficients: nearly the identity, but no two layers alike
@@ -121,13 +122,7 @@ class PairFlow(eqx.Module):
 
     def __call__(self, c: Array, z: Array) -> tuple[Array, Array]:
         """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, V)."""
-
-        def one(z: Array, of_layer: Array) -> tuple[Array, Array]:
-            z, jacobian = self.layer(of_layer, z)
-            return z, inverse_and_log_det_spd(jacobian)[1]
-
-        z, log_dets = jax.lax.scan(jax.checkpoint(one), z, c)  # one compiled layer, nothing of it kept
-        return z, jnp.sum(log_dets)
+        return carried(self, c, z)
 
     def derivatives(self, c: Array, z: Array, orders: tuple[int, ...]) -> list[Array]:
         """Derivatives of u (N, N, dim, .., dim) of the orders 1 to 4 at all separations z_i - z_j."""

@@ -22,6 +22,7 @@ from jax import Array
 
 from massieu.linear_algebra import inverse_and_log_det_spd
 from massieu.physics.radial import Basis, tensors
+from massieu.states.inversion import carried
 from massieu.states.pair_flow import FlowJet
 
 BOUND = 0.9  # b above
@@ -86,13 +87,7 @@ class RadialFlow(eqx.Module):
 
     def __call__(self, c: Array, z: Array) -> tuple[Array, Array]:
         """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, size) of one sector."""
-
-        def one(z: Array, of_layer: Array) -> tuple[Array, Array]:
-            z, jacobian = self.layer(of_layer, z)
-            return z, inverse_and_log_det_spd(jacobian)[1]
-
-        z, log_dets = jax.lax.scan(jax.checkpoint(one), z, c)  # one compiled layer, nothing of it kept
-        return z, jnp.sum(log_dets)
+        return carried(self, c, z)
 
     def jet(self, c: Array, z: Array) -> FlowJet:
         """x = T(z) with everything for the local energy, from the last layer back to the first."""
