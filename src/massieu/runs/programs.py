@@ -28,6 +28,8 @@ from massieu.runs.checkpoint import write_atomically
 from massieu.systems.base import AbstractSystem
 from massieu.systems.table import PLACES, place_of
 
+OUTSIDE = ("samples", "checkpoint_every", "reference", "target_error", "finite_size")  # options that no step sees
+
 
 def kept(training: Problem, system: AbstractSystem, beta: float, options: Options) -> Problem:
     """The problem with its step from the cache, or put there; unchanged where there is no cache or no digest."""
@@ -98,6 +100,7 @@ def _flat(state: TrainState) -> list[Any]:
 
 
 def _digest(system: AbstractSystem, beta: float, options: Options, leaves: list[Any]) -> str:
+    of_step = {name: value for name, value in options.as_dict().items() if name not in OUTSIDE}
     leaf_kinds = [(leaf.shape, str(leaf.dtype)) for leaf in leaves]
     around = (
         jax.__version__,
@@ -106,7 +109,7 @@ def _digest(system: AbstractSystem, beta: float, options: Options, leaves: list[
         os.environ.get("XLA_FLAGS", ""),
     )
     parts: Iterable[Any] = (
-        _sources(), around, place_of(type(system)), beta, options.as_dict(), leaf_kinds,
+        _sources(), around, place_of(type(system)), beta, of_step, leaf_kinds,
         jax.tree.structure(system), *jax.tree.leaves(system),
     )  # fmt: skip
     digest = hashlib.sha256()

@@ -241,6 +241,7 @@ def _train(training, state, rows, meta, system, beta, options, folder, progress)
     """Step until done; record every step; save every `checkpoint_every` steps, at the end, and when interrupted."""
     began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
     pending: list[Row] = []
+    progress.say("compiling the first step")
     try:
         while int(state.step) < options.steps and not converged(rows, beta, options):
             new, metrics = training.step(training.between_steps(state))
