@@ -1,6 +1,7 @@
 """Systems of one's own: the same door as the library's, no references that are not theirs, no mistaken identity."""
 
 import sys
+from importlib.metadata import EntryPoint
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +60,15 @@ class Known(OtherEnergy):
         return ms.Ising(l=self.l, j=-self.j).known(seed)
 
 
+class Tripled:
+    def energy(self, x):
+        return 3 * jnp.sum(x)
+
+
+class ByMixin(Tripled, ms.SK):
+    """The Hamiltonian comes from a class that is no system itself."""
+
+
 class QuarticTrap(ms.CoulombTrap):
     def energy(self, x):
         return jnp.sum(x**4)
@@ -69,7 +79,7 @@ def test_the_library_s_own_references_hold(name):
     assert holds(SYSTEMS[name], "reference", "exact")
 
 
-@pytest.mark.parametrize("kind", [YukawaDot, OtherEnergy, OtherCouplings, QuarticTrap])
+@pytest.mark.parametrize("kind", [YukawaDot, OtherEnergy, OtherCouplings, ByMixin, QuarticTrap])
 def test_redefined_hamiltonian_has_no_inherited_reference(kind):
     assert kind().known() is None
 
@@ -130,9 +140,27 @@ def test_changed_parameters_are_noticed(tmp_path, capsys):
 
 
 def test_fingerprint_counts_every_digit_of_what_is_given_and_nothing_else():
-    assert fingerprint(ms.Ising(beta=0.3)) == fingerprint(ms.Ising(beta=0.3))
-    assert fingerprint(ms.Ising(beta=0.3)) != fingerprint(ms.Ising(beta=0.30000000000000004))
-    assert fingerprint(ms.Ising(beta=0.3)) == fingerprint(Renamed(beta=0.3))
+    assert fingerprint(ms.Ising(j=0.3), 1.0) == fingerprint(ms.Ising(j=0.3), 1.0)
+    assert fingerprint(ms.Ising(j=0.3), 1.0) != fingerprint(ms.Ising(j=0.30000000000000004), 1.0)
+    assert fingerprint(ms.Ising(j=0.3), 1.0) != fingerprint(ms.Ising(j=0.3), 2.0)
+    assert fingerprint(ms.Ising(j=0.3), 1.0) == fingerprint(Renamed(j=0.3), 1.0)
+
+
+def test_a_run_at_another_beta_than_the_system_s_is_read_again(tmp_path):
+    folder = tmp_path / "run"
+    ms.minimize(ms.SK(n=4, beta=0.4), beta=0.3, out=folder, **TINY)
+    system, beta, _ = read_config(folder)
+    assert beta == 0.3 and system.n == 4
+    assert main(["evaluate", str(folder)]) == 0
+
+
+def test_a_reference_that_fails_costs_no_training(tmp_path):
+    class Unlucky(ms.SK):
+        def reference(self, seed=0):
+            raise ValueError("no luck")
+
+    run = ms.minimize(Unlucky(n=4), out=tmp_path / "run", **TINY)
+    assert run.reference is None and (tmp_path / "run" / "summary.json").exists()
 
 
 def test_directory_of_version_0_1_0_still_loads(tmp_path):
@@ -154,8 +182,21 @@ SOURCE = """
 import massieu as ms
 
 class Soft(ms.TrappedElectrons):
+    charge: float = ms.parameter(1.0, "not an option of any kind of matter")
+    range: float = ms.parameter(1.0, "an option of another kind of matter")
+
     def potential(self, x):
         return 0.5 * (x**2).sum()
+
+class Other(ms.SK):
+    depth: int = ms.parameter(1, "an option of its own kind of matter")
+
+    def energy(self, x):
+        return 3 * super().energy(x)
+
+class Third(ms.SK):
+    def energy(self, x):
+        return 3 * super().energy(x)
 """
 
 
@@ -166,7 +207,8 @@ def installed(tmp_path, monkeypatch):
     info = tmp_path / "soft_dots-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: soft-dots\nVersion: 1.0\n")
-    lines = "[massieu.systems]\nsoft-dot = soft_dots:Soft\nising = soft_dots:Soft\nbroken = soft_dots:Nothing\n"
+    names = {"soft-dot": "Soft", "ising": "Soft", "broken": "Nothing", "other-sk": "Other"}
+    lines = "[massieu.systems]\n" + "".join(f"{name} = soft_dots:{kind}\n" for name, kind in names.items())
     (info / "entry_points.txt").write_text(lines)
     monkeypatch.syspath_prepend(tmp_path)
     SYSTEMS.__dict__.pop("installed", None)
@@ -184,6 +226,20 @@ def test_installed_package_adds_systems_to_the_command_line(installed, tmp_path,
     assert "soft-dot" in capsys.readouterr().out
     assert main(["run", "broken"]) == 2
     assert "broken" in capsys.readouterr().err
+
+
+def test_parameter_with_the_name_of_an_option_is_refused_in_one_line(installed, capsys):
+    assert main(["run", "other-sk", "--n", "4", "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "depth" in error
+
+
+def test_sweep_of_another_class_is_not_taken_for_one_s_own(installed, tmp_path, capsys, monkeypatch):
+    folder = str(tmp_path / "sweep")
+    assert main(["sweep", "sk", "--n", "4", "--beta", "0.3,0.5", *FLAGS, "--out", folder]) == 0
+    monkeypatch.setitem(SYSTEMS.installed, "third", EntryPoint("third", "soft_dots:Third", "massieu.systems"))
+    assert main(["sweep", "third", "--n", "4", "--beta", "0.3,0.5", *FLAGS, "--out", folder]) == 2
+    assert "its system is" in capsys.readouterr().err
 
 
 def test_installed_package_takes_no_name_of_the_library(installed):

@@ -1,5 +1,5 @@
 """The command line: one module a group of commands; what they compute is elsewhere."""
 
-from massieu.cli.main import main
+from massieu.cli.main import entry, main
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]

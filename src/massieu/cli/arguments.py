@@ -51,7 +51,9 @@ def named_system(arguments: list[str]) -> tuple[type[AbstractSystem], list[str]]
 
 def system_parser(kind: type[AbstractSystem], command: str, lists: bool = False) -> Parser:
     """A flag for every parameter of the system; with `lists` numbers may come with commas and are tuples then."""
-    parser = Parser(prog=f"massieu {command} {kind.name}", description=kind.summary, allow_abbrev=False)
+    parser = Parser(
+        prog=f"massieu {command} {SYSTEMS.name_of(kind) or kind.name}", description=kind.summary, allow_abbrev=False
+    )
     group = parser.add_argument_group("system")
     hints = typing.get_type_hints(kind)
     for flag, field in parameters(kind).items():
@@ -66,10 +68,15 @@ def add_training(parser: Parser, kind: type[AbstractSystem], arguments: list[str
     group, options = parser.add_argument_group("training and evaluation"), method_of(kind).options
     asked = bool({"-h", "--help"} & set(arguments))
     hints, own = typing.get_type_hints(options), _own_defaults(kind) if asked else {}
+    for name in {field.name for field in dataclasses.fields(options)} & set(parameters(kind)):
+        raise InputError(
+            f"{name}: must be another name for a parameter of {kind.__name__}, it is an option of training"
+        )
     for field in dataclasses.fields(options):
         add_flag(group, field.name, field, hints[field.name], default=own.get(field.name, field.default))
     for name, (field, hint) in other_options(options).items():  # so that the refusal can say why
-        add_flag(group, name, field, hint, hidden=True)
+        if name not in parameters(kind):
+            add_flag(group, name, field, hint, hidden=True)
 
 
 def _own_defaults(kind: type[AbstractSystem]) -> dict[str, Any]:
@@ -85,8 +92,8 @@ def training(values: dict[str, Any], kind: type[AbstractSystem]) -> dict[str, An
     from massieu.methods.method import method_of, option_names, other_options
 
     options = method_of(kind).options
-    names = (*option_names(options), *other_options(options))
-    return {name: values[name] for name in names if values[name] is not None}
+    names = {*option_names(options), *other_options(options)} - set(parameters(kind))
+    return {name: values[name] for name in values if name in names and values[name] is not None}
 
 
 def parameters(kind: type[AbstractSystem]) -> dict[str, dataclasses.Field]:

@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +73,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def entry() -> None:
+    """What the shell calls: main, and out, even while a reference is still being computed in its thread."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.name == "massieu-reference" for thread in threading.enumerate()):
+        os._exit(code)
+    raise SystemExit(code)
+
+
 def _failed(text: str) -> int:
     print(f"massieu: failed: {text}", file=sys.stderr)
     return 1
@@ -112,4 +123,4 @@ def _configure_jax() -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    entry()

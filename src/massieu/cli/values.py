@@ -12,6 +12,7 @@ from massieu.cli import arguments as flags
 from massieu.cli.arguments import Parser, checked, checked_list, named_system, system_parser
 from massieu.errors import InputError
 from massieu.methods.method import method_of
+from massieu.runs.directory import name_of
 
 
 def reference(arguments: list[str]) -> int:
@@ -31,7 +32,9 @@ def reference(arguments: list[str]) -> int:
         return 0
     from massieu.report.tables import reference_table
 
-    print(reference_table(system, found) if found else f"no exact or independent values are known for {kind.name}")
+    print(
+        reference_table(system, found) if found else f"no exact or independent values are known for {name_of(system)}"
+    )
     return 0
 
 
@@ -60,7 +63,7 @@ def baseline(arguments: list[str]) -> int:
             f"{kind.name}: must be a classical system or quantum-dot; that of the others is `massieu reference`"
         )
     efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
-    trained = comparison.network(Path(values["run"]), kind.name, system.parameters()) if values["run"] else None
+    trained = comparison.network(Path(values["run"]), name_of(system), system.parameters()) if values["run"] else None
     results = [
         (stages, run_baseline(system, method, values["walkers"], stages, values["seed"]))
         for method in values["method"].split(",")
@@ -98,12 +101,12 @@ def _path_integral(kind: Any, arguments: list[str]) -> int:
     run = None
     same = path_integrals.physical(dot)
     if values["run"]:
-        run = path_integrals.totals(comparison.network(Path(values["run"]), dot.name, same)["summary"])
+        run = path_integrals.totals(comparison.network(Path(values["run"]), name_of(dot), same)["summary"])
     effort = (values[name] for name in ("method", "slices", "chains", "sweeps", "seed"))
     found, exact = path_integrals.path_integral(dot, *effort), dot.known().best
     if values["json"]:
         known = None if exact is None else {name: getattr(exact, name).as_dict() for name in ("F", "E", "S")}
-        plain = {"system": dot.name, "parameters": same, **found.as_dict(), "reference": known, "run": run}
+        plain = {"system": name_of(dot), "parameters": same, **found.as_dict(), "reference": known, "run": run}
         print(json.dumps(plain, indent=2))
     else:
         print(path_integrals.table(found, exact, run))

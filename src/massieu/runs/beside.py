@@ -9,17 +9,18 @@ import jax
 from massieu.progress import Progress
 from massieu.systems.base import AbstractSystem, Reference
 
+NAME = "massieu-reference"  # of the thread
 AT_ONCE = 0.5  # seconds after which a reference is no longer waited for
 
 
 class ReferenceBeside:
-    """The reference of a system, computed in a thread that the end of the process does not wait for."""
+    """The reference of a system, computed in a thread, which the end of a process waits for."""
 
     def __init__(self, system: AbstractSystem, seed: int, progress: Progress):
         self._found: Reference | None = None
         self._error: Exception | None = None
         self._progress = progress
-        self._thread = threading.Thread(target=self._compute, args=(system, seed), daemon=True)
+        self._thread = threading.Thread(target=self._compute, args=(system, seed), name=NAME)
         self._thread.start()
         self._thread.join(AT_ONCE if system.reference_beside else None)
         if self._thread.is_alive():
@@ -29,7 +30,7 @@ class ReferenceBeside:
         try:
             with jax.enable_x64(True):  # which is each thread's own
                 self._found = system.known(seed)
-        except Exception as error:  # told where it is asked for
+        except Exception as error:  # told where the result is asked for
             self._error = error
             return
         best = None if self._found is None else self._found.best
@@ -39,10 +40,10 @@ class ReferenceBeside:
                 self._progress.reference = best.F
 
     def result(self) -> Reference | None:
-        """The reference, waited for; raises what went wrong."""
+        """The reference, waited for; None, and said, where it failed: the run is worth keeping without it."""
         if self._thread.is_alive():
             self._progress.say("waiting for the reference")
         self._thread.join()
         if self._error is not None:
-            raise self._error
+            self._progress.say(f"the reference failed: {self._error}")
         return self._found

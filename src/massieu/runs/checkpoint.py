@@ -22,7 +22,7 @@ SINCE_0_2 = ("class", "parameters_hash")  # of the identity: checkpoints of 0.1.
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file in full or not at all: a temporary file in the same folder, flushed to disk, then renamed."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)

@@ -30,7 +30,7 @@ Row = dict[str, float]
 
 def identity(system: AbstractSystem, beta: float) -> dict[str, Any]:
     """What a checkpoint must agree on to be continued: name, parameters, class, and a hash of all that was given."""
-    return described(system, beta) | {"class": place_of(type(system)), "parameters_hash": fingerprint(system)}
+    return described(system, beta) | {"class": place_of(type(system)), "parameters_hash": fingerprint(system, beta)}
 
 
 def described(system: AbstractSystem, beta: float) -> dict[str, Any]:
@@ -45,16 +45,24 @@ def name_of(system: AbstractSystem) -> str:
     return SYSTEMS.name_of(kind) or (kind.__name__ if system.name in SYSTEMS else system.name)
 
 
-def fingerprint(system: AbstractSystem) -> str:
-    """SHA-256, in part, of all that was given to make the system: numbers, words, and arrays with every digit."""
+def fingerprint(system: AbstractSystem, beta: float) -> str:
+    """SHA-256, in part, of all that was given: numbers, words, arrays with every digit, and beta where it is chosen."""
     digest = hashlib.sha256()
-    for field in dataclasses.fields(system):
-        if not field.metadata.get("derived"):
-            value = getattr(system, field.name)
-            is_array = isinstance(value, (np.ndarray, jax.Array))
-            shown = np.asarray(value).tobytes() if is_array else repr(value).encode()
-            digest.update(field.name.encode() + b"=" + shown + b";")
+    given = {f.name: getattr(system, f.name) for f in dataclasses.fields(system) if not f.metadata.get("derived")}
+    given |= {"beta": beta} if system.own_beta is None else {}
+    for name, value in sorted(given.items()):
+        digest.update(name.encode() + b"=" + _shown(value) + b";")
     return digest.hexdigest()[:16]
+
+
+def _shown(value: Any) -> bytes:
+    """The same in every process: a function by its name, a tuple as the list that YAML makes of it."""
+    if isinstance(value, (np.ndarray, jax.Array)):
+        array = np.asarray(value)
+        return f"{array.dtype}{array.shape}".encode() + array.tobytes()
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__qualname__).encode()
+    return repr(list(value) if isinstance(value, tuple) else value).encode()
 
 
 def prepare(folder: Path, system: AbstractSystem, beta: float, options: Options) -> Path:
@@ -80,8 +88,9 @@ def read_config(folder: Path) -> tuple[AbstractSystem, float, Options]:
         chosen = parameters["beta"] if "beta" in _public_names(kind) else parameters.pop("beta", None)
         system = make_system(kind, parameters)
         own = system.own_beta
-        _check_fingerprint(folder, system, content.get("parameters_hash"))
-        return system, float(chosen) if own is None else own, read_options(kind, content["config"])
+        beta = float(chosen) if own is None else own
+        _check_fingerprint(folder, fingerprint(system, beta), content.get("parameters_hash"))
+        return system, beta, read_options(kind, content["config"])
     except OSError:
         raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError):
@@ -97,8 +106,8 @@ def _class_of(folder: Path, name: str, place: str | None) -> type[AbstractSystem
     return kind
 
 
-def _check_fingerprint(folder: Path, system: AbstractSystem, recorded: str | None) -> None:
-    if recorded not in (None, fingerprint(system)):
+def _check_fingerprint(folder: Path, found: str, recorded: str | None) -> None:
+    if recorded not in (None, found):
         raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged: its parameters differ")
 
 

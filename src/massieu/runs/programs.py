@@ -28,6 +28,8 @@ from massieu.runs.checkpoint import write_atomically
 from massieu.systems.base import AbstractSystem
 from massieu.systems.table import PLACES, place_of
 
+TRACED = ("jax", "jaxlib", "equinox", "optax", "flowjax", "diffrax", "paramax", "numpy")  # packages in a step
+KEPT = 200  # programs, the newest
 OUTSIDE = ("samples", "checkpoint_every", "reference", "target_error", "finite_size")  # options that no step sees
 
 
@@ -35,6 +37,8 @@ def kept(training: Problem, system: AbstractSystem, beta: float, options: Option
     """The problem with its step from the cache, or put there; unchanged where there is no cache or no digest."""
     folder = jax.config.values["jax_compilation_cache_dir"]
     if not folder or place_of(type(system)) not in PLACES.values() or getattr(options, "data", None) is not None:
+        return training
+    if jax.config.values["jax_default_device"] is not None:  # programs are made for the backend's own
         return training
     leaves = _flat(training.start)
     path = Path(folder) / "steps" / f"{_digest(system, beta, options, leaves)}.bin"
@@ -72,6 +76,8 @@ def _written(path: Path, training: Problem) -> tuple[Any, list[str]] | None:
         content = len(head).to_bytes(4, "little") + head + bytes(program.serialize())
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
+        for old in sorted(path.parent.glob("*.bin"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
+            old.unlink(missing_ok=True)
     except Exception:  # calls to the host, a cache that cannot be written, ..; what is wrong with a step it says itself
         return None
     return program, names
@@ -115,8 +121,12 @@ def _digest(system: AbstractSystem, beta: float, options: Options, leaves: list[
     digest = hashlib.sha256()
     for part in parts:
         is_array = isinstance(part, (np.ndarray, jax.Array))
-        digest.update((np.asarray(part).tobytes() if is_array else repr(part).encode()) + b";")
+        digest.update((_bytes(np.asarray(part)) if is_array else repr(part).encode()) + b";")
     return digest.hexdigest()[:32]
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    return f"{array.dtype}{array.shape}".encode() + array.tobytes()
 
 
 @cache

@@ -23,9 +23,10 @@ from massieu.errors import InputError, RunError, require
 from massieu.methods.method import method_of
 from massieu.progress import Progress
 from massieu.runs import checkpoint
-from massieu.runs.directory import make_system, read_config, read_summary
+from massieu.runs.directory import make_system, name_of, read_config, read_summary
 from massieu.runs.run import Run, minimize, resume
 from massieu.systems.base import AbstractSystem
+from massieu.systems.table import place_of
 
 QUANTITIES = ("F", "E", "S", "C")
 OBSERVED = {"effective_mass_ratio": "effective_mass_ratio", "P": "pressure"}  # column: observable
@@ -54,7 +55,8 @@ class Plan(NamedTuple):
         """What sweep.yaml holds, and what a later call must agree on."""
         common = {k: v for k, v in self.points[0].system.parameters().items() if k not in self.grid}
         grid = {name: list(values) for name, values in self.grid.items()}
-        return {"system": self.kind.name, "grid": grid, "parameters": common, "options": self.options}
+        kind = {"system": name_of(self.points[0].system), "class": place_of(self.kind)}
+        return {**kind, "grid": grid, "parameters": common, "options": self.options}
 
 
 class Outcome(NamedTuple):
@@ -142,6 +144,7 @@ def _one(
     """Train one point, or continue it; nothing if it is finished."""
     folder = out / point.name
     if _finished(folder):
+        _check_is_mine(point, folder)
         progress.say(f"{label}: finished before, skipped")
         return
     if list((folder / "checkpoints").glob("step-*.npz")):
@@ -165,7 +168,8 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 
 
 def _check_is_mine(point: Point, folder: Path) -> None:
-    if read_config(folder)[0].parameters() != point.system.parameters():
+    theirs = read_config(folder)[0]
+    if type(theirs) is not type(point.system) or theirs.parameters() != point.system.parameters():
         raise InputError(f"{folder}: must be a run of this point of the sweep, or not there")
 
 
@@ -186,6 +190,8 @@ def _prepare(plan: Plan, out: Path) -> None:
         except (OSError, TypeError, ValueError, yaml.YAMLError):
             raise InputError(f"{path}: must be the grid of a sweep, unchanged") from None
         for part, content in mine.items():
+            if part == "class" and part not in theirs:  # version 0.1.0
+                continue
             if theirs.get(part) != content:
                 raise InputError(f"out = {out}: must be of the same sweep, its {_difference(part, theirs, mine)}")
         return

@@ -100,16 +100,19 @@ def holds(kind: type, *methods: str) -> bool:
     """
     mro = kind.__mro__
     owner = next(place for place, base in enumerate(mro) if any(name in vars(base) for name in methods))
-    return not any(_redefines(base) for base in mro[:owner])
+    known = {name for base in mro[owner:] for name, v in vars(base).items() if not _is_abstract(v)} & set(DEFINING)
+    redefined = any(name in vars(base) for base in mro[:owner] for name in known)
+    return not redefined and not any(_recomputes(base) for base in mro[:owner])
 
 
-def _redefines(kind: type) -> bool:
-    above = kind.__mro__[1:]
-    known = {name for base in above for name, v in vars(base).items() if not getattr(v, "__isabstractmethod__", False)}
-    of_complete = hasattr(above[0], "__post_init__") and not inspect.isabstract(above[0])
-    return any(name in vars(kind) and name in known for name in DEFINING) or (
-        "__post_init__" in vars(kind) and of_complete
-    )
+def _is_abstract(member: Any) -> bool:
+    return getattr(member, "__isabstractmethod__", False)
+
+
+def _recomputes(kind: type) -> bool:
+    """Whether a class changes what a complete system computes from its parameters."""
+    parent = kind.__mro__[1]
+    return "__post_init__" in vars(kind) and hasattr(parent, "__post_init__") and not inspect.isabstract(parent)
 
 
 def parameter(default: Any, text: str, flag: str | None = None) -> Any:

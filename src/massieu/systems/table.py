@@ -51,11 +51,12 @@ class Table(Mapping[str, Any]):
             return getattr(importlib.import_module(module), kind)
         point = self.installed[name]
         try:
-            return point.load()
-        except (ImportError, AttributeError) as error:
-            raise InputError(
-                f"{name}: must be a class that {point.value} names in an installed package ({error})"
-            ) from None
+            kind = point.load()
+        except Exception as error:  # a package that is not ours may fail in any way
+            raise InputError(f"{name}: must be a class of an installed package; {point.value}: {error}") from None
+        if not (isinstance(kind, type) and hasattr(kind, "own_beta")):
+            raise InputError(f"{name}: must be a class of systems, {point.value} is none")
+        return kind
 
     def __iter__(self) -> Iterator[str]:
         yield from PLACES
@@ -65,12 +66,12 @@ class Table(Mapping[str, Any]):
         return len(PLACES) + len(self.installed)
 
     def name_of(self, kind: type) -> str | None:
-        """The name of a class in the table, or None; imports no other class."""
+        """The name of a class in the table, or None; imports nothing."""
         place = place_of(kind)
         for name, own in PLACES.items():
             if own == place:
                 return name
-        return next((name for name in self.installed if self[name] is kind), None)
+        return next((name for name, point in self.installed.items() if point.value.split()[0] == place), None)
 
 
 def place_of(kind: type) -> str:

@@ -215,12 +215,12 @@ class TrappedElectrons(QuantumSystem):
         return found
 
     def checks(self, x: Array, kinetic: Array, gradient: Array) -> dict[str, Array]:
-        """Also the virial theorem, 2 T = <sum r.grad V>, and that of the centre of mass, an oscillator by itself.
+        """Also the virial theorem, 2 T = <sum r.grad V>, and that of the centre of mass R.
 
-        2 T_cm - N R^2 with T_cm = |sum_i grad_i ln Psi|^2/(2 N).
+        2 T_cm - R.sum_i grad_i V with T_cm = |sum_i grad_i ln Psi|^2/(2 N); in a harmonic trap the latter is N R^2.
         """
         force = jax.grad(self.potential)(x)
         own = jnp.sum(jnp.abs(jnp.sum(gradient, axis=0)) ** 2) / self.n
         found = super().checks(x, kinetic, gradient)
         found["virial"] = 2 * kinetic - jnp.sum(x * force)
-        return found | {"centre_of_mass_virial": own - self.n * jnp.sum(jnp.mean(x, axis=0) ** 2)}
+        return found | {"centre_of_mass_virial": own - jnp.mean(x, axis=0) @ jnp.sum(force, axis=0)}
