@@ -10,7 +10,7 @@ from massieu import statistics
 from massieu.physics.fermi_gas import free_energy
 from massieu.physics.momentum_shells import complete_levels, ground_set
 from massieu.physics.plane_wave_matrix import exchange
-from massieu.systems.electron_gas import CUTOFF_TOLERANCE
+from massieu.systems.periodic_electrons import CUTOFF_TOLERANCE
 
 
 def _levels(gas, vectors, twist):
