@@ -73,6 +73,7 @@ def _estimates(name, gradient, count, batch=16, seed=1):
 
 
 @pytest.mark.parametrize(("name", "gradient"), CASES)
+@pytest.mark.acceptance
 def test_every_estimator_is_unbiased(name, gradient):
     found, exact = _estimates(name, gradient, 1000, batch=64 if "*" not in gradient and "+" in gradient else 16)
     z = (found.mean(axis=0) - exact) / (found.std(axis=0, ddof=1) / np.sqrt(len(found)))
@@ -142,6 +143,7 @@ def test_an_estimator_that_does_not_apply_is_refused(refused):
 
 
 @pytest.mark.parametrize("gradient", ["measure", "score+measure"])
+@pytest.mark.acceptance
 def test_training_a_product_density_finds_the_mean_field_solution(gradient):
     system = ms.Ising(l=3, beta=0.6, h=0.1)
     options = {"steps": 120, "batch": 128, "learning_rate": 0.3, "anneal": 0.2, "samples": 20000}

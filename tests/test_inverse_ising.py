@@ -12,6 +12,8 @@ from massieu.exact import inverse_ising as exact
 from massieu.exact.inverse_ising import Couplings, Moments
 from massieu.learning.inverse_ising import inverse_ising
 
+pytestmark = pytest.mark.acceptance
+
 
 def _model(n, beta, seed, h=0.0):
     J = beta * ms.SK(n=n, couplings_seed=seed).couplings

@@ -15,6 +15,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("density", ["spline", "realnvp", "continuous", "monge-ampere", "diffusion"])
+@pytest.mark.acceptance
 def test_likelihood_of_a_correlated_gaussian_is_its_entropy(density):
     """No density can do better than the entropy, and a good one comes near."""
     a = np.array([[1.0, 0.0], [0.8, 0.6]])
@@ -28,6 +29,7 @@ def test_likelihood_of_a_correlated_gaussian_is_its_entropy(density):
 
 
 @pytest.mark.parametrize("density", SPINS)
+@pytest.mark.acceptance
 def test_likelihood_of_correlated_spins_is_their_entropy(density):
     """Four copies of one spin, each flipped with probability 0.1."""
     x = RNG.choice([-1.0, 1.0], size=(8000, 1)) * np.where(RNG.uniform(size=(8000, 4)) < 0.1, -1.0, 1.0)
@@ -39,6 +41,7 @@ def test_likelihood_of_correlated_spins_is_their_entropy(density):
     assert abs(found.simple.value - 4 * np.log(2)) < 0.05
 
 
+@pytest.mark.acceptance
 def test_two_moons_are_learned_far_beyond_a_gaussian():
     angle = np.pi * RNG.uniform(size=3000)
     moons = np.where(RNG.uniform(size=3000) < 0.5, 1, -1)
@@ -49,6 +52,7 @@ def test_two_moons_are_learned_far_beyond_a_gaussian():
     assert found.validation.value < found.simple.value - 0.4
 
 
+@pytest.mark.acceptance
 def test_likelihood_of_angles_is_their_entropy():
     """The second angle follows the first, both around the whole circle."""
     first = RNG.uniform(0, 4 * np.pi, size=6000)
@@ -89,6 +93,7 @@ def test_interrupted_fit_continues_to_the_same_bits(tmp_path):
     assert [row["validation"] for row in whole.metrics] == [row["validation"] for row in continued.metrics]
 
 
+@pytest.mark.acceptance
 def test_command_writes_a_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", RNG.normal(size=(300, 2)))

@@ -8,6 +8,8 @@ import pytest
 
 from massieu import optimize
 
+pytestmark = pytest.mark.quick
+
 CONSTANT = lambda step: 1.0  # noqa: E731
 
 

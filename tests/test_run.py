@@ -66,6 +66,7 @@ def test_summary_follows_the_schema(finished):
     np.testing.assert_allclose(F, E - S / 0.44068679, rtol=1e-10)
 
 
+@pytest.mark.acceptance
 def test_same_seed_gives_the_same_numbers_and_another_seed_others(finished, tmp_path):
     assert main([*ISING, "--out", str(tmp_path / "same")]) == 0
     assert main([*ISING, "--seed", "1", "--out", str(tmp_path / "other")]) == 0
@@ -270,6 +271,7 @@ def test_list_names_every_system(capsys):
 
 
 @pytest.mark.parametrize("density", ["made", "transformer", "pixelcnn", "rnn", "blanket"])
+@pytest.mark.acceptance
 def test_every_named_density_runs_two_steps(density, tmp_path):
     options = ["--density", density, "--steps", "2", "--batch", "16", "--samples", "1000", "--width", "4"]
     assert main(["run", "ising", "--shape", "3x4", *options, "--out", str(tmp_path / "r")]) == 0
@@ -277,6 +279,7 @@ def test_every_named_density_runs_two_steps(density, tmp_path):
 
 
 @pytest.mark.parametrize("density", ["neural-rg", "realnvp", "spline", "continuous", "monge-ampere"])
+@pytest.mark.acceptance
 def test_every_named_density_of_fields_runs_two_steps(density, tmp_path):
     options = ["--density", density, "--steps", "2", "--batch", "16", "--samples", "1000", "--width", "4"]
     depth = [] if density == "monge-ampere" else ["--depth", "1"]
@@ -290,6 +293,7 @@ PRESETS = {"sk": ["--n", "8"], "hopfield": ["--n", "8"], "coulomb-trap": ["--n",
 
 
 @pytest.mark.parametrize("system", PRESETS)
+@pytest.mark.acceptance
 def test_every_preset_runs_two_steps(system, tmp_path):
     options = ["--steps", "2", "--batch", "16", "--samples", "1000", "--reference", "false"]
     assert main(["run", system, *PRESETS[system], *options, "--out", str(tmp_path / "r")]) == 0
@@ -297,6 +301,7 @@ def test_every_preset_runs_two_steps(system, tmp_path):
 
 
 @pytest.mark.parametrize("parameters", [["--shape", "1x1"], ["--shape", "1x5", "--j", "0", "--h", "0.5"]])
+@pytest.mark.acceptance
 def test_uncoupled_spins_are_exact_from_the_start(parameters, tmp_path):
     options = ["--steps", "2", "--batch", "16", "--samples", "1000", "--out", str(tmp_path / "r")]
     assert main(["run", "ising", *parameters, *options]) == 0
@@ -304,6 +309,7 @@ def test_uncoupled_spins_are_exact_from_the_start(parameters, tmp_path):
     np.testing.assert_allclose(summary["F"]["value"], summary["reference"]["F"]["value"], rtol=1e-9)
 
 
+@pytest.mark.acceptance
 def test_python_interface_takes_a_hamiltonian_and_a_density_of_the_users_own(tmp_path):
     class Chain(ms.ClassicalSystem):
         def energy(self, s):
@@ -346,12 +352,14 @@ def test_a_dry_run_refuses_what_the_run_would(refused):
     refused(["run", "phi4", "--density", "diffusion", "--gradient", "score", "--dry-run"], "gradient = score")
 
 
+@pytest.mark.acceptance
 def test_training_stops_at_the_target_error():
     run = ms.minimize(ms.Ising(l=2), steps=500, batch=64, samples=1000, anneal=0.0, target_error=1e-2)
     assert 10 <= len(run.metrics) < 500
 
 
 @pytest.mark.parametrize("sampler", ["direct", "mala"])
+@pytest.mark.acceptance
 def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
     """Electrons: parameters, optimiser, walkers and mixed determinants all come back; one mixing on each side."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -6,6 +6,8 @@ import pytest
 from massieu import sampling, statistics
 from massieu.principle import Estimate
 
+pytestmark = pytest.mark.quick
+
 
 def _ar1(rng, chains, length, rho):
     x = np.empty((chains, length))

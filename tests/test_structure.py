@@ -10,6 +10,8 @@ import pytest
 from massieu.cli.listing import TEXT, described
 from massieu.systems.table import PLACES
 
+pytestmark = pytest.mark.quick
+
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 TOOLS = {
     "errors", "version", "units", "principle", "geometry", "linear_algebra", "statistics", "optimize", "estimators",

@@ -32,6 +32,7 @@ def _table(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.acceptance
 def test_every_point_is_a_run_directory_and_the_table_has_their_results(finished):
     rows = _table(finished)
     assert [float(row["beta"]) for row in rows] == [0.3, 0.5]
@@ -124,6 +125,7 @@ def test_neighbours_are_the_nearest_points_before_along_real_parameters():
     assert sweep.nearest(plan, last, failed=("rs-1_theta-0.4_n-3",)).name == "rs-5_theta-0.2_n-3"
 
 
+@pytest.mark.acceptance
 def test_a_point_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
     real = sweep.minimize
 

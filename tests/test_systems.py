@@ -81,6 +81,7 @@ def test_trap_quench_finds_the_minimum_of_each_basin():
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.acceptance
 def test_trap_default_density_starts_at_the_scale_of_the_cloud(n, dim):
     trap = CoulombTrap(n=n, dim=dim, beta=2.0)
     x, log_prob = trap.default_density(0).sample_and_log_prob(jax.random.key(0), (500,))

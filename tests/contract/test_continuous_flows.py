@@ -74,6 +74,7 @@ def found(flow):
     return jax.jit(all_of)(jax.random.key(0))
 
 
+@pytest.mark.acceptance
 def test_divergence_is_the_trace_of_the_jacobian(found):
     np.testing.assert_allclose(found.divergence, found.trace, rtol=1e-10, atol=1e-10)
 

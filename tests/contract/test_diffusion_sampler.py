@@ -11,6 +11,8 @@ from massieu.baselines.bounds import bounds_of_folder
 from massieu.errors import InputError
 from massieu.systems import Phi4
 
+pytestmark = pytest.mark.acceptance
+
 LNZ, PHI2 = 2.4051389616, 0.1477462141  # phi4, l = 4, by transfer matrix
 
 

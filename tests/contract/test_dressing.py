@@ -15,6 +15,8 @@ from massieu.physics.plane_wave_matrix import small_matrix
 from massieu.states import dressing
 from massieu.states.density_matrix import Draw
 
+pytestmark = pytest.mark.acceptance
+
 GAS = {"n": 3, "rs": 5.0, "theta": 0.3, "cutoff": 9, "mix": 12}
 
 

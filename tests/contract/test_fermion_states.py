@@ -49,6 +49,7 @@ def family(request):
     return _family(request.param)
 
 
+@pytest.mark.acceptance
 def test_log_det_is_that_of_the_jacobian_and_positive(family):
     psi, label, z = family
     c = psi.coefficients(label)
@@ -77,6 +78,7 @@ def test_flow_is_invertible(family):
     np.testing.assert_allclose(psi.inverse(label, x, x), z, atol=1e-10)
 
 
+@pytest.mark.acceptance
 def test_propagated_kinetic_energy_agrees_with_every_autodiff_mode(family):
     psi, label, z = family
     local = psi.local(label, z)
@@ -94,6 +96,7 @@ def test_hutchinson_is_unbiased():
     assert abs(found.mean() - float(local.kinetic.real)) < 4.5 * error
 
 
+@pytest.mark.acceptance
 def test_surrogate_gives_the_derivative_of_log_psi_at_fixed_x(family):
     psi, label, z = family
     local = psi.local(label, z)
@@ -111,6 +114,7 @@ def test_surrogate_gives_the_derivative_of_log_psi_at_fixed_x(family):
     np.testing.assert_allclose(by_hand, automatic, atol=1e-9 * (1 + float(jnp.abs(automatic).max())))
 
 
+@pytest.mark.acceptance
 def test_bound_holds_between_the_grid_points_for_the_strongest_potentials():
     for dim in (2, 3):
         flow = PairFlow((4,), dim, layers=2, radius=3.0, by_momentum=False, key=jax.random.key(0))
@@ -157,6 +161,7 @@ def test_direct_samples_have_the_density_of_the_determinant():
         assert abs(found.mean() - exact) < 4.5 * found.std() / math.sqrt(len(found))
 
 
+@pytest.mark.acceptance
 def test_direct_samples_of_a_mixture_agree_with_reweighted_uniform_points():
     momenta = jnp.array([[[0.0, 0], [1, 0], [-1, 0]], [[0, 0], [0, 1], [0, -1]]])
     one = Reference(momenta, jnp.array([0.8, 0.6j]))
@@ -199,6 +204,7 @@ def _line_family():
     return FermionFlow((2,), vectors, np.full((1, 1), 0.2), None, flow)
 
 
+@pytest.mark.acceptance
 def test_overlaps_of_two_electrons_on_a_line_by_quadrature():
     """<Psi_K|Psi_K'> = delta for every pair of sets, on a grid in x (periodic: exponential accuracy)."""
     psi = _line_family()
@@ -219,6 +225,7 @@ def test_overlaps_of_two_electrons_on_a_line_by_quadrature():
     np.testing.assert_allclose(overlap, np.eye(len(sets)), atol=1e-6)
 
 
+@pytest.mark.acceptance
 def test_overlaps_of_four_electrons_by_monte_carlo():
     """E_{x ~ |Psi_K|^2} Psi_K'(x)/Psi_K(x) = 0 for other K' of the same momentum."""
     spins, vectors = (4,), integer_vectors(2, 1.5)

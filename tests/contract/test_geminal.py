@@ -40,6 +40,7 @@ def state(n, twist, determinants, rs=1.4):
     return eqx.combine(jax.tree.unflatten(tree, moved), static)
 
 
+@pytest.mark.acceptance
 def test_pairing_matrix_of_a_real_state_is_that_of_a_complex_one():
     """F between cosines and sines, and between plane waves: the same function of two points."""
     psi, protons = state(4, [[0.0, 0.0, 0.0]], 1), places(4)[0]
@@ -88,6 +89,7 @@ def places(n):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.acceptance
 def test_forward_propagation_is_the_laplacian(case):
     n, twist, determinants = CASES[case]
     psi, (protons, x), q = state(n, twist, determinants), places(n), jnp.asarray(len(twist) - 1)

@@ -13,6 +13,8 @@ from massieu import densities
 from massieu.errors import InputError
 from massieu.principle import trainable
 
+pytestmark = pytest.mark.acceptance
+
 HIERARCHIES = {
     "square": lambda key: densities.NeuralRG((4, 4), depth=1, width=2, spectrum=SPECTRUM, key=key),
     "odd_top": lambda key: densities.NeuralRG((2, 6), depth=1, width=2, smear=False, key=key),

@@ -7,6 +7,8 @@ import pytest
 
 from massieu import densities
 
+pytestmark = pytest.mark.quick
+
 BASES = {
     "gaussian_3d": densities.Gaussian(3, 3),
     "ginibre": densities.Ginibre(4),

@@ -77,6 +77,7 @@ def found(density):
     return jax.jit(all_of)(jax.random.key(2))
 
 
+@pytest.mark.acceptance
 def test_probabilities_of_all_states_sum_to_one(found):
     assert abs(float(jax.nn.logsumexp(found.exact))) < 1e-12
 

@@ -15,6 +15,8 @@ from massieu.states import cusped_potential
 from massieu.states.geminal import Geminal
 from massieu.states.thermal import FEATURES, Occupied, ThermalState
 
+pytestmark = pytest.mark.acceptance
+
 TWIST = np.array([[0.1, -0.2, 0.3]])
 BETA, LENGTH = 0.4, 4.0
 

@@ -33,6 +33,7 @@ def _moved(options, size=0.3):
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.acceptance
 def test_orbitals_solve_the_oscillator_and_know_their_derivatives(dim):
     numbers = jnp.asarray(quantum_numbers(dim, 4))
     z = jax.random.normal(jax.random.key(0), (5, dim))
@@ -60,6 +61,7 @@ def test_orbitals_are_orthonormal():
 
 
 @pytest.mark.parametrize("name", ["three of one spin", "two of each spin", "three on a line", "bosons"])
+@pytest.mark.acceptance
 def test_local_energy_is_that_of_differentiation_and_the_map_a_bijection(name):
     _, rho = _moved(CASES[name])
     psi = rho.psi

@@ -14,6 +14,8 @@ from massieu.errors import InputError
 from massieu.physics.crystals import CELLS, Vibrations, lattice
 from massieu.systems import LennardJones, MonatomicWater
 
+pytestmark = pytest.mark.acceptance
+
 
 def _images(system, x):
     """Positions of all atoms in 5^3 boxes, and the index of the atom each belongs to."""

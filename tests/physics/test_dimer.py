@@ -13,6 +13,8 @@ from massieu.errors import InputError
 from massieu.exact.umbrella import weighted_histogram
 from massieu.systems import Dimer, Phi4
 
+pytestmark = pytest.mark.acceptance
+
 
 def _without_solvent(beta, slope=-0.5):
     """ln Z of each state by the trapezoidal rule over x_1 - x_2 and y_1 - y_2; the sums are Gaussian integrals."""

@@ -19,6 +19,8 @@ from massieu.optimize import stochastic_reconfiguration
 from massieu.physics.plane_wave_matrix import determinants, interaction_matrix, small_matrix, total_momentum
 from massieu.principle import trainable
 
+pytestmark = pytest.mark.acceptance
+
 DATA = json.loads((Path(__file__).parents[1] / "data" / "electron_gas.json").read_text())
 
 

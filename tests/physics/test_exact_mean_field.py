@@ -12,6 +12,8 @@ from massieu.exact.bethe import belief_propagation
 from massieu.exact.enumeration import enumerate_spins, spin_moments
 from massieu.exact.mean_field import naive_mean_field
 
+pytestmark = pytest.mark.quick
+
 SK = [
     # beta, F, naive mean field F, Bethe F at m = 0 of the 20-spin SK instance of seed 0; totals
     (0.5, -30.32893346791574, -27.725887222397816, -30.294117281864917),

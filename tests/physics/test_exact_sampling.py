@@ -24,6 +24,8 @@ from massieu.exact.trap import (
 )
 from massieu.principle import Estimate
 
+pytestmark = pytest.mark.acceptance
+
 TRAP = [
     # n, beta, F, its error, E, its error; dim 2, kappa 1
     (6, 1.0, 5.619618508244734, 0.00076, 21.177257481098987, 0.0015),

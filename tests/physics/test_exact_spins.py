@@ -14,6 +14,8 @@ from massieu.exact.hopfield import hopfield_classes
 from massieu.exact.ising import ising_chain, ising_ring, kaufman, onsager_free_energy
 from massieu.exact.transfer import transfer_matrix
 
+pytestmark = pytest.mark.quick
+
 TORUS = [
     # L, beta, ln Z, and F, E, S, C per site of the periodic L x L Ising model, j = 1
     (4, 0.3, 12.785523325713681, -2.6636506928570167, -0.8440540736238566, 0.5458789857699481, 0.440992653576557),

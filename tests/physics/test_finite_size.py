@@ -133,6 +133,7 @@ def test_first_order_is_the_exchange_energy_of_the_infinite_gas_less_that_of_the
 
 
 @pytest.mark.parametrize(("rs", "theta", "gain"), [(1.0, 0.5, 8), (1.0, 0.25, 5), (5.0, 0.5, 1.1)])
+@pytest.mark.acceptance
 def test_corrections_bring_exact_results_of_few_electrons_together(rs, theta, gain):
     """F, E and S per electron of 3 to 5 electrons in two dimensions, twist 0: their spread shrinks."""
     plain, corrected = [], []
@@ -160,6 +161,7 @@ def test_kinetic_and_potential_energy_and_entropy_add_up():
     assert cold.S == 0 and cold.E == cold.F
 
 
+@pytest.mark.acceptance
 def test_corrections_are_stated_only_on_request_and_change_no_result(tmp_path, capsys):
     values = {"n": 2, "interacting": "false", "steps": 1, "batch": 8, "samples": 100}
     flags = [word for name, value in values.items() for word in (f"--{name}", str(value))]

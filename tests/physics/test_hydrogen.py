@@ -63,6 +63,7 @@ def test_caesium_chloride():
     assert energy == pytest.approx(-2 * 1.762674773 / (4.0 * math.sqrt(3) / 2), rel=1e-8)
 
 
+@pytest.mark.acceptance
 def test_one_atom_in_a_large_box():
     """-1 Ry, and the polarisation of its images: -4 pi/3 <r^2>/L^3 = -0.0016 Ry in a box of 20 a0."""
     run = ms.minimize(Hydrogen(n=1, box=20.0, clamped=True), steps=200, batch=256, samples=10_000)
@@ -139,6 +140,7 @@ def test_a_negative_twist_is_a_value(capsys):
     assert "twist: -0.3,0.1,0.2" in capsys.readouterr().out
 
 
+@pytest.mark.acceptance
 def test_chains_of_a_trained_density_keep_it():
     """ln p(S) of base points that walked has the mean and variance of fresh ones, for a flow that is no identity."""
     flow = ProtonFlow(2)
@@ -164,6 +166,7 @@ def test_chains_of_a_trained_density_keep_it():
         assert abs(a.mean() - b.mean()) < 4 * math.hypot(a.std() / math.sqrt(len(a)), b.std() / math.sqrt(len(b)))
 
 
+@pytest.mark.acceptance
 def test_command_resumes_bit_for_bit(tmp_path, capsys):
     """Six steps at once, and three with three more after an interruption; report, extended XYZ, table."""
     common = ["--n", "2", "--rs", "1.6", "--batch", "32", "--samples", "600", "--checkpoint-every", "3", "--width", "6"]
@@ -187,6 +190,7 @@ def test_command_resumes_bit_for_bit(tmp_path, capsys):
     assert summary["observables"]["fraction_not_bijective"] == 0
 
 
+@pytest.mark.acceptance
 def test_thermal_electrons_to_the_end():
     """Clamped protons: all of S and of C is that of the electrons; both kinetic estimators agree."""
     system = Hydrogen(n=2, rs=1.9, electrons="thermal", temperature=100_000.0, clamped=True)
@@ -199,6 +203,7 @@ def test_thermal_electrons_to_the_end():
     assert abs(a.value - b.value) < 4.5 * math.hypot(a.error, b.error)
 
 
+@pytest.mark.acceptance
 def test_thermal_step_is_compiled_once():
     system = Hydrogen(n=2, rs=1.6, electrons="thermal", temperature=20_000.0)
     config = method_of(system).configure(system, batch=16, tune=False)

@@ -18,6 +18,8 @@ from massieu.methods.method import method_of
 from massieu.principle import trainable
 from massieu.systems import Hydrogen
 
+pytestmark = pytest.mark.acceptance
+
 STEP = 1e-3
 
 

@@ -10,6 +10,8 @@ from massieu.errors import InputError
 from massieu.physics.single_site import single_site
 from massieu.systems import Ising, IsingDual, Phi4
 
+pytestmark = pytest.mark.acceptance
+
 # Transfer matrix with Gauss quadrature at every site, m2 = -4, lam = 8, l = 4 (error 1e-9)
 LNZ_4, PHI2_4, M2_4 = 2.4051389616, 0.1477462141, 0.0427479727
 

@@ -47,6 +47,7 @@ def triangle(monkeypatch):
 
 
 @pytest.mark.parametrize("beta", [5.0, 20.0])
+@pytest.mark.acceptance
 def test_free_energy_of_a_triangle_of_springs_is_its_quadrature(triangle, beta):
     system = triangle(1 / (8.617333262e-5 * beta))
     run = ms.minimize(system, steps=60, samples=4000, learning_rate=0.01)
@@ -129,6 +130,7 @@ def _emt():
     return _of_ase(molecule("H2O"), EMT())
 
 
+@pytest.mark.acceptance
 def test_shapes_outside_the_frame_are_not_counted_twice(triangle):
     """Hot springs fold over: those samples have no weight, and ln Z keeps to the quadrature."""
     import jax
@@ -158,6 +160,7 @@ def late(atoms):
     return failing
 
 
+@pytest.mark.acceptance
 def test_run_resumes_and_a_failing_calculator_is_told_in_one_line(triangle, tmp_path, capsys):
     import json
 

@@ -15,6 +15,8 @@ from massieu.states import FermionFlow, PairFlow
 from massieu.states.inversion import inverted
 from massieu.states.mixing import Mixing
 
+pytestmark = pytest.mark.acceptance
+
 GRID = 32
 
 

@@ -14,6 +14,8 @@ from massieu.errors import InputError
 from massieu.exact.qubits import levels, thermal
 from massieu.physics.pauli import PauliSum, heisenberg, ising_in_a_field, parse
 
+pytestmark = pytest.mark.quick
+
 ENTRIES = json.loads((Path(__file__).parents[1] / "data" / "quantum_spins.json").read_text())["entries"]
 MATRICES = {
     "I": np.eye(2),

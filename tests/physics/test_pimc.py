@@ -18,6 +18,8 @@ from massieu.exact.path_moves import determinant, draw_permutation, log_mehler, 
 from massieu.exact.pimc import average_sign, average_signs, time_step, trap_pimc
 from massieu.exact.trapped_gas import ideal_gas
 
+pytestmark = pytest.mark.acceptance
+
 PAIR = {"bose": (3.4730761151214633, 4.281413767510093), "fermi": (3.6186922454514074, 4.562611897163774)}
 PAIR_SLICES = 16  # dim 2, kappa 2, beta 2
 # runs of the same shape, one compiled program

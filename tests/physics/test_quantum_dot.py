@@ -17,6 +17,8 @@ from massieu.methods.method import method_of
 from massieu.methods.particles.figures_trap import in_frame_of_one
 from massieu.statistics import z_score
 
+pytestmark = pytest.mark.acceptance
+
 # exact diagonalisation in Jacobi oscillator coordinates, centre of mass exact: F, E, S of one spin (errors 5e-5)
 THREE = {(2.0, 10.0): (8.320104, 8.321184, 0.010802), (2.0, 2.0): (7.852534, 9.160246, 2.615424)}
 PAIRS = {  # radial grids; parity: F, E, S

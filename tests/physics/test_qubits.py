@@ -49,6 +49,7 @@ def trained():
     return ms.minimize(ms.TransverseIsing(shape="2x2", boundary="open", gamma=2.0, beta=2.0), steps=200, seed=1)
 
 
+@pytest.mark.acceptance
 def test_published_two_by_two_lattice(trained):
     assert trained.F.value == pytest.approx(-8.551118, abs=2e-3)
     assert trained.F.value >= -8.551118 - 1e-6
@@ -77,6 +78,7 @@ def test_levels_are_exact_ones_at_the_minimum(trained):
 
 
 @pytest.mark.parametrize("circuit", ["general", "real", "hardware-efficient", "qaoa"])
+@pytest.mark.acceptance
 def test_every_circuit_lowers_a_free_energy_that_stays_above_the_exact_one(circuit):
     system = ms.TransverseIsing(shape="4", beta=1.0)
     run = ms.minimize(system, steps=60, circuit=circuit, depth=2)
@@ -99,6 +101,7 @@ def test_any_sum_of_pauli_matrices_from_text():
     assert -1e-9 <= run.F.value - exact < 2e-3 * abs(exact)
 
 
+@pytest.mark.acceptance
 def test_sampled_gradient_is_that_of_the_exact_sum():
     system = ms.TransverseIsing(shape="3", beta=1.3)
     rho = system.default_ansatz(method_of(system).configure(system, density="made", depth=1))
@@ -120,6 +123,7 @@ def test_sampled_gradient_is_that_of_the_exact_sum():
         assert np.abs(z).max() < 5, "the mean of the sampled gradients"
 
 
+@pytest.mark.acceptance
 def test_samples_of_p_give_the_sums_within_errors():
     system = ms.TransverseIsing(shape="11", beta=0.4)
     run = ms.minimize(system, steps=3, depth=1, batch=8, samples=300)
@@ -131,6 +135,7 @@ def test_spins_are_numbered_as_states():
     assert all_spins(2).tolist() == [[1, 1], [1, -1], [-1, 1], [-1, -1]]
 
 
+@pytest.mark.acceptance
 def test_run_resume_and_report_from_the_command_line(tmp_path, capsys):
     (tmp_path / "h.txt").write_text(CHAIN)
     out = tmp_path / "run"

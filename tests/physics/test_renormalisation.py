@@ -7,6 +7,8 @@ import massieu as ms
 from massieu import statistics
 from massieu.observables import renormalisation
 
+pytestmark = pytest.mark.acceptance
+
 LNZ = 2.4051389616  # phi4, l = 4, by transfer matrix
 M2 = 0.0427479727
 

@@ -7,6 +7,8 @@ import pytest
 import massieu as ms
 from massieu.exact.trap import trap_quadrature
 
+pytestmark = pytest.mark.acceptance
+
 
 def _never_below(run, exact):
     assert (run.F.value - exact.value) / np.hypot(run.F.error, exact.error) > -4
