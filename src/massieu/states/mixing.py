@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.physics.plane_wave_matrix import coulomb, small_matrix
+from massieu.physics.plane_wave_matrix import coulomb_table, small_matrix
 
 MOST_DETERMINANTS = 200_000
 
@@ -129,7 +129,7 @@ def small_enough(orbitals: int, spins: tuple[int, ...]) -> bool:
 
 def _exchange(sets: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...]) -> np.ndarray:
     """Minus 1/r between the momenta of every pair of equal spin, for sets (n, N): the first-order energies (n,)."""
-    table = np.array([[coulomb(a - b) for b in vectors] for a in vectors])
+    table = coulomb_table(vectors)
     spin = np.repeat(np.arange(len(spins)), spins)
     pairs = [(i, j) for i, j in itertools.combinations(range(len(spin)), 2) if spin[i] == spin[j]]
     return -sum((table[sets[:, i], sets[:, j]] for i, j in pairs), start=np.zeros(len(sets)))
