@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 
 Determinant = tuple[int, ...]  # spin orbitals: orbital + M * spin, rising
 
@@ -27,13 +28,13 @@ def total_momentum(determinant: Determinant, vectors: np.ndarray) -> tuple[int, 
     return tuple(int(p) for p in vectors[np.array(determinant) % len(vectors)].sum(axis=0))
 
 
-def small_matrix(block: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def small_matrix(block: npt.ArrayLike, vectors: np.ndarray) -> np.ndarray:
     """`interaction_matrix` of the determinants (n, N), all elements at once: the faster way for few of them.
 
     Two determinants that differ in the spin orbitals p, q and i, j have +-(<pq|v|ij> - <pq|v|ji>), each where the spins
     allow it.
     """
-    m, table = len(vectors), coulomb_table(vectors)
+    block, m, table = np.asarray(block), len(vectors), coulomb_table(vectors)
     spin, orbital = block // m, block % m
     matrix = np.zeros((len(block), len(block)))
     shared = block[:, None, :, None] == block[None, :, None, :]  # (bra, ket, N, N)
