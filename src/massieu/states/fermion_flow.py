@@ -8,40 +8,20 @@ entropy of p.  Samples of |Psi_K|^2 are T of samples of |D_K|^2, which need no M
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from massieu.linear_algebra import inverse_and_log_det
-from massieu.states.mixing import Mixing
+from massieu.states.determinants import Determinants, Local
 from massieu.states.pair_flow import PairFlow
-from massieu.states.slater import Reference, log_reference, reference_jet, sample_references
+from massieu.states.slater import log_reference, reference_jet, sample_references
 
 
-class Local(NamedTuple):
-    """One sample, in units of the box: x (N, dim), gradient (N, dim) of ln Psi by x, -lap Psi / Psi, ln|Psi|.
-
-    least: smallest pivot of the layers' Jacobians (> 0 for a bijection).
-    """
-
-    x: Array
-    gradient: Array
-    kinetic: Array
-    log_abs: Array
-    least: Array
-
-
-class FermionFlow(eqx.Module):
+class FermionFlow(Determinants):
     """Psi_K for labels (1 + N,): the index of the twist, then indices into `orbitals`, rising within each spin."""
 
-    spins: tuple[int, ...] = eqx.field(static=True)
-    orbitals: np.ndarray  # (M, dim) integer momenta
-    twist: np.ndarray  # (Q, dim) in units of 2 pi/L
-    mixing: Mixing | None  # of degenerate determinants
     flow: PairFlow
 
     @property
@@ -54,14 +34,6 @@ class FermionFlow(eqx.Module):
     def score_bytes(self) -> int:
         """Memory for the pair sums over Fourier vectors of one walker."""
         return 8 * 8 * sum(self.spins) ** 2 * len(self.flow.vectors)
-
-    def reference(self, label: Array) -> Reference:
-        """The determinant, or the mixture of degenerate ones, that the flow carries."""
-        if self.mixing is None:
-            sets, coefficients = label[None, 1:], jnp.ones(1, complex)
-        else:
-            sets, coefficients = self.mixing.expand(label[1:])
-        return Reference(jnp.asarray(self.orbitals)[sets] + jnp.asarray(self.twist)[label[0]], coefficients)
 
     def coefficients(self, label: Array) -> Array:
         """The flow's coefficients for the total momentum of K."""

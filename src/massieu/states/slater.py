@@ -94,6 +94,32 @@ def reference_jet(reference: Reference, z: Array, metric: Array, spins: tuple[in
     return SlaterJet(top + jnp.log(size), total / size, gradient, curvature)
 
 
+def reference_slope(reference: Reference, z: Array, spins: tuple[int, ...]) -> SlaterJet:
+    """`reference_jet` with the metric 1, where the Laplacians are those of plane waves: first derivatives are enough."""
+    jets = jax.vmap(lambda k: joined([determinant_slope(k[of], z[of]) for of in _each(spins)]))(reference.momenta)
+    top = jnp.max(jnp.where(reference.coefficients == 0, -jnp.inf, jets.log_abs))
+    terms = reference.coefficients * jets.phase * jnp.exp(jets.log_abs - top)
+    total = jnp.sum(terms)
+    weight, size = terms / total, jnp.abs(total)
+    gradient = jnp.einsum("a,ajb->jb", weight, jets.gradient)
+    laplacian = -((2 * math.pi) ** 2) * jnp.sum(weight * jnp.sum(reference.momenta**2, axis=(1, 2)))
+    return SlaterJet(top + jnp.log(size), total / size, gradient, laplacian - jnp.sum(gradient**2))
+
+
+def determinant_slope(momenta: Array, z: Array) -> SlaterJet:
+    """One determinant with its gradient, of momenta (N, dim) at z (N, dim); no curvature."""
+    orbitals = jnp.exp(2j * jnp.pi * momenta @ z.T)  # (orbital, electron)
+    inverse, phase, log_abs = inverse_and_log_det(orbitals)
+    gradient = 2j * jnp.pi * (inverse * orbitals.T) @ momenta
+    return SlaterJet(log_abs - 0.5 * math.lgamma(len(z) + 1), phase, gradient, jnp.zeros(()))
+
+
+def _each(spins: tuple[int, ...]) -> list[slice]:
+    """The electrons of each spin that has any."""
+    ends = np.cumsum(spins)
+    return [slice(end - count, end) for count, end in zip(spins, ends, strict=True) if count]
+
+
 def log_determinants(momenta: Array, z: Array, spins: tuple[int, ...]) -> Array:
     """Complex ln of the product of one determinant per spin."""
     total, start = jnp.zeros((), complex), 0

@@ -19,7 +19,7 @@ from jax import Array
 
 from massieu.linear_algebra import inverse_and_log_det, permanent
 from massieu.physics.kinetic import second_derivative
-from massieu.states.fermion_flow import Local
+from massieu.states.determinants import Local
 from massieu.states.inversion import inverted_through
 from massieu.states.oscillator import Proposals, angular_momentum, orbital_jet, orbital_values
 from massieu.states.radial_flow import RadialFlow

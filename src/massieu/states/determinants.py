@@ -1,0 +1,43 @@
+"""What families of determinants in a periodic box share: labels, momenta, and mixtures of a few determinants."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.states.mixing import Mixing
+from massieu.states.slater import Reference
+
+
+class Local(NamedTuple):
+    """One sample, in units of the box: x (N, dim), gradient (N, dim) of ln Psi by x, -lap Psi / Psi, ln|Psi|.
+
+    least: smallest pivot of a flow's Jacobians (> 0 for a bijection), inf where there is no flow.
+    """
+
+    x: Array
+    gradient: Array
+    kinetic: Array
+    log_abs: Array
+    least: Array
+
+
+class Determinants(eqx.Module):
+    """Labels K (1 + N,): the index of the twist, then indices into `orbitals`, rising within each spin."""
+
+    spins: tuple[int, ...] = eqx.field(static=True)
+    orbitals: np.ndarray  # (M, dim) integer momenta
+    twist: np.ndarray  # (Q, dim) in units of 2 pi/L
+    mixing: Mixing | None  # of degenerate determinants
+
+    def reference(self, label: Array) -> Reference:
+        """The determinant, or the mixture of degenerate ones, that K stands for."""
+        if self.mixing is None:
+            sets, coefficients = label[None, 1:], jnp.ones(1, complex)
+        else:
+            sets, coefficients = self.mixing.expand(label[1:])
+        return Reference(jnp.asarray(self.orbitals)[sets] + jnp.asarray(self.twist)[label[0]], coefficients)
