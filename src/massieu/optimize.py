@@ -180,3 +180,52 @@ def _sample_space(o: Array, residual: Array, damping: float) -> Array:
     ridge = damping * jnp.mean(jnp.diagonal(gram)) + 1e-30
     factor = jax.scipy.linalg.cho_factor(gram + ridge * jnp.eye(len(gram)))
     return o.T @ jax.scipy.linalg.cho_solve(factor, residual)
+
+
+class ImaginaryTimeState(NamedTuple):
+    """Running overlaps S and stiffness K of the scores (P, P), running gradient (P,), and the number of updates."""
+
+    overlap: Array
+    stiffness: Array
+    gradient: Array
+    updates: Array
+
+
+def imaginary_time(
+    tau: float,
+    schedule: optax.Schedule,
+    trust: float = 0.3,
+    damping: float = 1e-3,
+    memory: float = 0.9,
+    momentum: float = 0.5,
+) -> optax.GradientTransformationExtraArgs:
+    """An implicit step of imaginary time for few parameters: -(S/tau + K)^-1 g, for stiff directions of any size.
+
+    `update(grads, state, params, overlap=S, stiffness=K)`: S = Re <O^* O> connected, K = <O^* (H - E) O>, which for
+    real O is <grad O . grad O> times the kinetic scale (f-sum rule), g = Re <O^* (E_loc - E)>.  Plain stochastic
+    reconfiguration is the limit K = 0.  S and K are running means over `memory`, g over `momentum`; steps that change
+    the states by more than `trust` (root of dc S dc) are shortened to it.
+    """
+
+    def init(params: Any) -> ImaginaryTimeState:
+        size = sum(leaf.size for leaf in jax.tree.leaves(params))
+        square = jnp.zeros((size, size))
+        return ImaginaryTimeState(square, square, jnp.zeros(size), jnp.zeros((), jnp.int32))
+
+    def update(
+        grads: Any, state: ImaginaryTimeState, params: Any = None, *, overlap: Array, stiffness: Array, **_: Any
+    ) -> tuple[Any, ImaginaryTimeState]:
+        new = (overlap, stiffness, _flat(grads, 1, 0)[0])
+        old = (state.overlap, state.stiffness, state.gradient)
+        count, rates = state.updates + 1, (memory, memory, momentum)
+        kept = [rate * a + (1 - rate) * b for rate, a, b in zip(rates, old, new, strict=True)]
+        s, k, g = [value / (1 - rate**count) for rate, value in zip(rates, kept, strict=True)]
+        matrix = s / tau + k
+        size = jnp.sqrt(jnp.diagonal(matrix)) + 1e-30
+        relative = matrix / size[:, None] / size + damping * jnp.eye(len(size))
+        step = jnp.linalg.solve(relative, g / size) / size
+        length = jnp.sqrt(jnp.maximum(step @ s @ step, 0.0))
+        rate = schedule(state.updates) * jnp.minimum(1.0, trust / jnp.maximum(length, 1e-30))
+        return _unflat(-rate * step[None], grads, 1), ImaginaryTimeState(kept[0], kept[1], kept[2], count)
+
+    return optax.GradientTransformationExtraArgs(init, update)

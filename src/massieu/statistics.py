@@ -88,6 +88,24 @@ def split_r_hat(chains: np.ndarray) -> float:
     return math.sqrt(((half - 1) / half * within + between / half) / within) if within > 0 else 1.0
 
 
+def r_hat_within(chains: np.ndarray) -> float:
+    """R-hat of chains (G, W, T) that agree within each of G groups, pooled over the groups; groups may differ."""
+    steps = chains.shape[2]
+    within = chains.var(axis=2, ddof=1).mean()
+    between = steps * chains.mean(axis=2).var(axis=1, ddof=1).mean()
+    return math.sqrt(((steps - 1) / steps * within + between / steps) / within) if within > 0 else 1.0
+
+
+def equilibrated(series: np.ndarray) -> int:
+    """How many of the first terms (T,) to drop: where the squared standard error of the rest is smallest, at most T/2.
+
+    The marginal standard error rule (White, Simulation 69, 323 (1997)).
+    """
+    series = np.asarray(series, float)
+    errors = [series[start:].var() / (len(series) - start) for start in range(len(series) // 2 + 1)]
+    return int(np.argmin(errors))
+
+
 def normalised_weights(log_weights: np.ndarray) -> np.ndarray:
     """Importance weights (M,) with mean 1."""
     w = np.exp(log_weights - np.max(log_weights))

@@ -57,9 +57,14 @@ def quality(summary: dict[str, Any]) -> list[list[str]]:
         "largest_error_of_log_prob",
         "acceptance",
         "autocorrelation_sweeps",
+        "r_hat",
+        "burn_in",
+        "entropy_loss",
     ):
         if name in observables:
-            rows.append([name.replace("_", " "), f"{observables[name]:.4g}"])
+            value = observables[name]
+            shown = str(Estimate(**value)) if isinstance(value, dict) else f"{value:.4g}"
+            rows.append([name.replace("_", " "), shown])
     mcmc = observables.get("mcmc")
     if mcmc:
         rows.append(["acceptance of neural proposals", f"{mcmc['acceptance']:.4f}"])

@@ -1,4 +1,4 @@
-"""The Jastrow factor of electrons on the torus: pair functions with the exact cusps, and density waves for the far field.
+"""The Jastrow factor of electrons on the torus: pair functions with the exact cusps, density waves for the far field.
 
     ln J = sum_{i<j} f(r_ij) + sum_G a_G (|rho_G|^2 - N) + sum_G b_G (|m_G|^2 - N)
 
@@ -124,7 +124,7 @@ class Jastrow(eqx.Module):
         """exp(2 pi i G.x_i) (N, V), and, with two spins, the same with the sign of the spin."""
         waves = plane_waves(x, self.vectors)
         sign = np.repeat([1.0, -1.0], [self.spins[0], sum(self.spins[1:])])
-        return [waves, sign[:, None] * waves][: len(self.waves)]
+        return [waves] if len(self.waves) == 1 else [waves, jnp.asarray(sign)[:, None] * waves]
 
     def _like(self, leaves: tuple[Array, Array]) -> Jastrow:
         return eqx.tree_at(lambda j: (j.pairs, j.waves), self, leaves)
@@ -142,7 +142,7 @@ def unlike(spins: tuple[int, ...]) -> np.ndarray:
 
 
 def stars(dim: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Half of the integer vectors (V, dim) up to a length, and the star (V,) of each: alike by the symmetries of the box."""
+    """Half of the integer vectors (V, dim) up to a length, and which star (V,) of the box each belongs to."""
     vectors = half_space(integer_vectors(dim, radius))
     images = np.sort(np.abs(vectors), axis=1)
     order = np.column_stack([np.sum(images**2, axis=1), images])

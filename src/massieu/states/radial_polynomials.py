@@ -3,8 +3,8 @@
     smooth    f_0 = (1 - x)^3 (1 + 3 x),  f_l = (1 - x)^3 x^l,  l = 2 .. K - 1      no slope at contact
     cusp      (1 - x)^3 x                                                          slope 1 (by x) at contact
 
-A function is the row of its coefficients, lowest power first.  All are zero beyond x = 1, the circle or sphere that fits
-into the box, with continuous second derivatives there.
+A function is the row of its coefficients, lowest power first.  All are zero beyond x = 1, the circle or sphere that
+fits into the box, with continuous second derivatives there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _padded(row: np.ndarray, size: int) -> np.ndarray:
 
 
 class Pairs(NamedTuple):
-    """Separations x_i - x_j to the nearest image (N, N, dim), distances (N, N) and x = min(2 r, 1); 1 on the diagonal."""
+    """Separations x_i - x_j to the nearest image (N, N, dim), distances, x = min(2 r, 1) (N, N); 1 on the diagonal."""
 
     separation: Array
     distance: Array

@@ -95,7 +95,7 @@ def reference_jet(reference: Reference, z: Array, metric: Array, spins: tuple[in
 
 
 def reference_slope(reference: Reference, z: Array, spins: tuple[int, ...]) -> SlaterJet:
-    """`reference_jet` with the metric 1, where the Laplacians are those of plane waves: first derivatives are enough."""
+    """`reference_jet` with the metric 1: Laplacians are those of plane waves, first derivatives are enough."""
     jets = jax.vmap(lambda k: joined([determinant_slope(k[of], z[of]) for of in _each(spins)]))(reference.momenta)
     top = jnp.max(jnp.where(reference.coefficients == 0, -jnp.inf, jets.log_abs))
     terms = reference.coefficients * jets.phase * jnp.exp(jets.log_abs - top)

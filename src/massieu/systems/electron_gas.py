@@ -15,6 +15,7 @@ from massieu.errors import require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.physics import finite_size
 from massieu.physics.ewald import Ewald, madelung
+from massieu.physics.plane_wave_matrix import coulomb_table
 from massieu.states.mixing import Mixing, small_enough
 from massieu.systems.base import Reference, derived, parameter
 from massieu.systems.periodic_electrons import PeriodicElectrons
@@ -25,6 +26,7 @@ class ElectronGas(PeriodicElectrons):
 
     name: ClassVar[str] = "electron-gas"
     summary: ClassVar[str] = "uniform electron gas in a periodic box, finite temperature or ground state"
+    pole: ClassVar[float] = 1.0
     source: ClassVar[str] = "Xie, Zhang and Wang, SciPost Phys. 14, 154 (2023)"
 
     interacting: bool = parameter(True, "false: the ideal gas")
@@ -52,6 +54,9 @@ class ElectronGas(PeriodicElectrons):
         """By the Coulomb energy."""
         coupling = 2 * self.length / (2 * np.pi) ** 2  # 2/L over (2 pi/L)^2, in Ry
         return Mixing(vectors, self.spins, coupling, self.mix)
+
+    def exchange(self, vectors: np.ndarray) -> np.ndarray:
+        return 2 / self.length * coulomb_table(vectors)
 
     # ---- what is known
 

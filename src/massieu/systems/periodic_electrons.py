@@ -25,6 +25,9 @@ from massieu.physics.plane_wave_basis import Gas, PlaneWaves, shared_basis
 from massieu.physics.twists import twist_vectors
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix, FermionFlow, PairFlow
+from massieu.states.backflow import Backflow
+from massieu.states.correlated import CorrelatedStates
+from massieu.states.jastrow import Jastrow, cusp_slopes
 from massieu.states.mixing import Mixing
 from massieu.systems.base import derived, parameter
 from massieu.systems.quantum import QuantumSystem
@@ -39,6 +42,7 @@ MOST_PLANE_WAVES = 3000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
 LEAST_ENTROPY = 1e-3  # of the ideal gas, for a ratio with it
 BINS = 60
+JASTROW_RANGE = 1.8  # sqrt(rs) a0: of the first pair functions
 
 
 class PeriodicElectrons(QuantumSystem):
@@ -53,6 +57,8 @@ class PeriodicElectrons(QuantumSystem):
     """
 
     units: ClassVar[dict[str, str]] = {"energy": "Ry", "length": "a0"}
+    states: ClassVar[tuple[str, ...]] = ("flow", "correlated")
+    pole: ClassVar[float] = 0.0  # q of a potential that is 2 q/r (Ry) where two electrons meet: cusps of the states
 
     n: int = parameter(13, "electrons")
     dim: int = parameter(2, "dimensions of space, 2 or 3")
@@ -158,6 +164,10 @@ class PeriodicElectrons(QuantumSystem):
         of_p, of_flow = jax.random.split(jax.random.key(options.seed))
         momenta = vectors + self.twist_vectors[:, None]
         energies = (2 * np.pi / self.length) ** 2 * np.sum(momenta**2, axis=-1)
+        if options.states == "correlated":
+            return DensityMatrix(
+                self._occupation(vectors, momenta, energies, options, of_p), self._correlated(vectors, options)
+            )
         mixing = self.mixing(vectors) if self.tabulates(vectors) else None
         flow = PairFlow(
             self.spins,
@@ -173,8 +183,27 @@ class PeriodicElectrons(QuantumSystem):
             return DensityMatrix(SingleOccupation(ground), psi)
         if mixing is not None:
             return DensityMatrix(self._table(mixing, vectors), psi)
+        return DensityMatrix(self._occupation(vectors, momenta, energies, options, of_p), psi)
+
+    def _occupation(self, vectors: np.ndarray, momenta: np.ndarray, energies: np.ndarray, options: Any, key: Array):
+        """p(K) that starts from the ideal gas; of the ground state the lowest set."""
+        if self.theta == 0:
+            return SingleOccupation(self._ground_sets(vectors))
         sizes = {"width": options.width or 16, "depth": options.attention}
-        return DensityMatrix(Occupation(momenta, -self.beta * energies, self.spins, **sizes, key=of_p), psi)
+        return Occupation(momenta, -self.beta * energies, self.spins, **sizes, key=key)
+
+    def _correlated(self, vectors: np.ndarray, options: Any) -> CorrelatedStates:
+        """A Jastrow factor with the cusps of the potential and a first guess; a backflow that starts from zero."""
+        slopes = tuple(self.pole * slope for slope in cusp_slopes(self.dim, self.length))
+        range_ = JASTROW_RANGE * math.sqrt(self.rs) / self.length
+        jastrow = Jastrow(self.spins, self.dim, slopes)
+        jastrow = jastrow.guess(range_) if self.pole else jastrow
+        backflow = Backflow(self.spins, self.dim) if options.backflow else None
+        return CorrelatedStates(self.spins, vectors, self.twist_vectors, None, jastrow, backflow)
+
+    def exchange(self, vectors: np.ndarray) -> np.ndarray:
+        """What a pair of equal spin in plane waves k, k' gains by exchange (M, M), to lowest order (Ry)."""
+        return np.zeros((len(vectors), len(vectors)))
 
     def _table(self, mixing: Mixing, vectors: np.ndarray) -> TabulatedOccupation:
         """p(K) over all sets from the energies of the mixed determinants; sets alike by symmetry share one shift."""

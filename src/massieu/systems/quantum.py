@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -15,6 +15,8 @@ from massieu.systems.base import AbstractSystem, holds
 
 class QuantumSystem(AbstractSystem):
     """H = kinetic_scale * (-Laplacian) + potential(x); x (N, dim) in units of the box or of the oscillator."""
+
+    states: ClassVar[tuple[str, ...]] = ("flow",)  # the families of states that it has, for `--states`
 
     @property
     @abstractmethod
@@ -39,6 +41,11 @@ class QuantumSystem(AbstractSystem):
     @abstractmethod
     def size(self) -> int:
         """Number of particles."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether the potential couples the particles."""
+        return True
 
     @abstractmethod
     def potential(self, x: Array) -> Array:

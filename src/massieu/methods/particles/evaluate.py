@@ -11,7 +11,9 @@ import numpy as np
 
 from massieu import statistics
 from massieu.methods.evaluation import Evaluation, shaped
+from massieu.methods.particles.options import ParticleOptions
 from massieu.methods.particles.train import weigh
+from massieu.methods.training import Problem, TrainState
 from massieu.observables.momentum_distribution import momentum_distribution
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix, FermionFlow
@@ -22,6 +24,13 @@ KEPT = 2000  # configurations kept for samples.npz and the figures
 MOVED = 8  # n(k) from an eighth of the samples, which costs about a quarter of the rest, but from
 LEAST_MOVED = 200
 MOVED_SEED = 2**30  # apart from the chunks
+
+
+def evaluate(
+    system: QuantumSystem, training: Problem, state: TrainState, beta: float, options: ParticleOptions, seed: int
+) -> Evaluation:
+    """`evaluate_quantum` of a training state."""
+    return evaluate_quantum(system, training.density(state), beta, options.samples, seed)
 
 
 def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, samples: int, seed: int) -> Evaluation:
@@ -37,12 +46,12 @@ def evaluate_quantum(system: QuantumSystem, rho: DensityMatrix, beta: float, sam
     finite = math.isfinite(beta)
     own_log_prob, own_energy = (statistics.less_group_means(v, twist) for v in (log_prob, energy))
     C = statistics.variance(own_log_prob) if finite else Estimate(0.0, 0.0)
-    observables: dict[str, Any] = {name: _columns(values) for name, values in observed.items()}
+    observables: dict[str, Any] = {name: columns(values) for name, values in observed.items()}
     observables |= {
         "kinetic_energy": statistics.stratified(walkers.kinetic.real, twist).as_dict(),
         "potential_energy": statistics.stratified(walkers.potential, twist).as_dict(),
         "imaginary_energy": statistics.mean(walkers.energy.imag).as_dict(),
-        "occupations": _occupations(walkers.label, len(rho.psi.orbitals)),
+        "occupations": occupations(walkers.label, len(rho.psi.orbitals)),
         "occupation_sets": len(np.unique(walkers.label, axis=0)),
         "fraction_not_bijective": float(np.mean(walkers.least <= 0)),
     }
@@ -89,17 +98,17 @@ def _draw_all(system: QuantumSystem, rho: DensityMatrix, samples: int, seed: int
     return walkers, observed
 
 
-def _columns(values: np.ndarray) -> dict[str, Any]:
+def columns(values: np.ndarray) -> dict[str, Any]:
     """{"value", "error"} of a number or an array for each sample."""
     columns = values.reshape(len(values), -1).T
     return shaped(tuple(statistics.mean(column) for column in columns), values.shape[1:])
 
 
-def _occupations(label: np.ndarray, orbitals: int) -> dict[str, Any]:
+def occupations(label: np.ndarray, orbitals: int) -> dict[str, Any]:
     """Mean occupation of each orbital in p(K), spins summed."""
     counts = np.zeros((len(label), orbitals))
     np.add.at(counts, (np.arange(len(label))[:, None], label[:, 1:]), 1.0)
-    return _columns(counts)
+    return columns(counts)
 
 
 def _within_labels(label: np.ndarray, energy: np.ndarray) -> float:

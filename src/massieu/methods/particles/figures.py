@@ -32,7 +32,7 @@ def health(rows: list[Row]) -> Figure:
     axes = figure.add_subplot()
     steps = [row["step"] for row in rows]
     for name, label in (("acceptance", "acceptance (1: direct sampling)"), ("least_pivot", "least pivot")):
-        values = np.array([row[name] for row in rows])
+        values = np.array([row.get(name, np.nan) for row in rows])
         if np.all(np.isfinite(values)):
             axes.plot(steps, values, lw=0.8, label=label)
     axes.set(xlabel="step", ylim=(0, 1.1))

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from massieu.errors import require
 from massieu.methods.evaluation import Evaluation
-from massieu.methods.method import Method, Shown
-from massieu.methods.particles import train
-from massieu.methods.particles.evaluate import evaluate_quantum
+from massieu.methods.method import Method, Shown, option_names
+from massieu.methods.particles import correlated, evaluate, evaluate_correlated, train
 from massieu.methods.particles.options import ParticleOptions
 from massieu.methods.training import Problem, TrainState
 from massieu.states import DensityMatrix
@@ -16,6 +15,18 @@ from massieu.systems.quantum import QuantumSystem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+PROBLEMS = {"flow": train.problem, "correlated": correlated.problem}
+EVALUATIONS = {"flow": evaluate.evaluate, "correlated": evaluate_correlated.evaluate}
+
+
+UNUSED = {  # options that a family of states has no use for
+    "flow": ("backflow", "walkers"),
+    "correlated": ("method", "sampler", "clip_energy", "accumulate", "remix", "depth", "width", "attention",
+                   "optimiser", "clip"),
+}  # fmt: skip
+CORRELATED = {"steps": 120, "batch": 256, "moves": 25, "samples": 20_000}  # defaults in the place of the system's
 
 
 class Particles(Method[ParticleOptions]):
@@ -26,8 +37,25 @@ class Particles(Method[ParticleOptions]):
     example = "--rs 1,5"
     baselines = "path integrals"
 
+    def configure(self, system: Any, **given: Any) -> ParticleOptions:
+        own = CORRELATED if given.get("states") == "correlated" else {}
+        return super().configure(system, **{**own, **given})
+
     def check(self, system: QuantumSystem, beta: float, options: ParticleOptions) -> None:
         super().check(system, beta, options)
+        states = options.states
+        require(states in system.states, "states", states, f"{' or '.join(system.states)} for {system.name}")
+        fields = option_names(self.options)
+        for name in UNUSED[states]:
+            value = getattr(options, name)
+            require(
+                value == fields[name].default, name, value, f"left out for {states} states, which have no use for it"
+            )
+        if states == "correlated":
+            require(system.couples, "states", states, "flow for the ideal gas, whose states are plane waves")
+            groups = options.batch // options.walkers
+            allowed = f"a multiple of walkers = {options.walkers}, at least {2 * options.walkers}"
+            require(options.batch % options.walkers == 0 and groups >= 2, "batch", options.batch, allowed)
         known = system.has_finite_size_corrections
         allowed = f"left out for {system.name}, whose corrections are not known"
         require(known or not options.finite_size, "finite_size", options.finite_size, allowed)
@@ -36,13 +64,13 @@ class Particles(Method[ParticleOptions]):
         return system.default_ansatz(options)
 
     def problem(self, system: QuantumSystem, density: Any, beta: float, options: ParticleOptions) -> Problem:
-        return train.problem(system, density, beta, options)
+        return PROBLEMS[options.states](system, density, beta, options)
 
     def evaluate(
         self, system: QuantumSystem, training: Problem, state: TrainState, beta: float, options: ParticleOptions,
         seed: int,
     ) -> Evaluation:  # fmt: skip
-        result = evaluate_quantum(system, training.density(state), beta, options.samples, seed)
+        result = EVALUATIONS[options.states](system, training, state, beta, options, seed)
         if not options.finite_size:
             return result
         return result._replace(observables=result.observables | system.finite_size(result))

@@ -29,6 +29,9 @@ class SampledOptions(Options):
 class ParticleOptions(SampledOptions):
     """How to train a density matrix of electrons, or of other particles."""
 
+    states: str = option("flow", "electrons in a box: flow (orthonormal) or correlated (Jastrow factor and backflow)")
+    backflow: bool = option(True, "correlated states: backflow, or plane waves as the orbitals")
+    walkers: int = option(8, "correlated states: Markov chains for each set K")
     learning_rate: float | None = option(None, "factor of the natural gradients' rates (default: 1), or Adam's rate")
     attention: int = option(0, "attention layers of p(K) on top of shells and pairs")
     accumulate: int = option(1, "batches drawn for one update")
@@ -37,4 +40,6 @@ class ParticleOptions(SampledOptions):
     )
     finite_size: bool = option(False, "electron gas: state finite-size corrections beside the results")
 
-    LEAST: ClassVar[dict[str, int]] = {**SampledOptions.LEAST, "accumulate": 1, "attention": 0, "remix": 0}
+    LEAST: ClassVar[dict[str, int]] = {**SampledOptions.LEAST, "accumulate": 1, "attention": 0, "remix": 0,
+                                       "walkers": 2}  # fmt: skip
+    WORDS: ClassVar[dict[str, tuple[str, ...]]] = {**SampledOptions.WORDS, "states": ("flow", "correlated")}

@@ -1,0 +1,181 @@
+"""The final evaluation of correlated states: independent sets K, chains at each, overlaps, every number with its error.
+
+Chains start from the bare determinants, all at once, so that the mean over them shows how they relax: what is dropped
+is where the mean squared error of the rest is smallest (`statistics.equilibrated`).  The sets are independent: their
+means give all errors, autocorrelation included.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from massieu import statistics
+from massieu.densities.occupation import Occupation
+from massieu.methods.evaluation import Evaluation
+from massieu.methods.particles import chains, overlaps
+from massieu.methods.particles.correlated import levels_of
+from massieu.methods.particles.evaluate import columns, occupations
+from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.training import Problem, TrainState
+from massieu.principle import Estimate
+from massieu.states import DensityMatrix
+
+WALKERS = 2  # chains of each set K
+CALLS = 10  # measurements of each chain
+BURNED = 4  # measurements before these, more where they turn out to be needed
+KEPT = 2000
+LABELS = 20_000  # sets K for averages of the model of E_K, and for S
+LABELS_AT_ONCE = 2000
+LABEL_SEED = 2**20  # apart from the calls
+FEWEST = 8  # sets
+MOVES = 2  # times the moves of training between measurements
+
+
+class Measured(NamedTuple):
+    """What the chains of G sets gave: labels (G, 1 + N), ln p (G,), a configuration of each, and per call parts.
+
+    kinetic (complex) and potential (G, W, T) with the calls of the burn-in; others: means of the rest by set (G, ..);
+    ratios: of `overlaps.exchanges`; acceptance of the moves.
+    """
+
+    label: np.ndarray
+    log_prob: np.ndarray
+    x: np.ndarray
+    kinetic: np.ndarray
+    potential: np.ndarray
+    others: dict[str, np.ndarray]
+    pairs: list[overlaps.Exchange]
+    ratios: list[np.ndarray]
+    acceptance: float
+
+    @property
+    def energy(self) -> np.ndarray:
+        """Real local energies (G, W, T) after the burn-in."""
+        return (self.kinetic.real + self.potential)[:, :, BURNED:]
+
+
+def evaluate(
+    system: Any, training: Problem, state: TrainState, beta: float, options: ParticleOptions, seed: int
+) -> Evaluation:
+    """Draw sets from p, run chains at each, and average; x64 must be on."""
+    rho, key = training.density(state), jax.random.key(seed)
+    found = _measured(system, rho, state.walkers.step, options, key)
+    energy, twist = found.energy.mean(axis=(1, 2)), found.label[:, 0]
+    spread = float(np.mean(found.energy.var(axis=(1, 2), ddof=1)))
+    observables = _observables(found, len(rho.psi.orbitals)) | {"energy_spread_within_states": math.sqrt(spread)}
+    samples = {"x": found.x, "label": found.label, "energy": energy, "log_prob": found.log_prob}
+    samples = {name: values[:KEPT] for name, values in samples.items()}
+    if not isinstance(rho.p, Occupation):
+        E, none = statistics.stratified(energy, twist), Estimate(0.0)
+        return Evaluation(E, E, none, none, spread, observables, {}, samples)
+    overlap = overlaps.bound(found.pairs, found.ratios, found.log_prob)
+    label, log_prob = _labels(rho, jax.random.fold_in(key, LABEL_SEED))
+    model = levels_of(system, rho)
+    coefficients = model.fitted(state.frame)
+    predicted = jax.jit(jax.vmap(lambda label: model.energy(coefficients, label)))
+    of_labels, miss = np.asarray(predicted(label)), energy - np.asarray(predicted(found.label))
+    S, loss = statistics.mean(-log_prob), overlap.value
+    f = of_labels + log_prob / beta
+    F, E = f.mean() + miss.mean() + loss.value / beta, of_labels.mean() + miss.mean()
+    of_F, of_E = statistics.mean(miss + overlap.influence / beta), statistics.mean(miss)
+    own, others = (statistics.less_group_means(v, twist) for v in (found.log_prob, energy))
+    observables |= overlap.as_dict() | {
+        "free_energy_without_overlaps": float(F - loss.value / beta),
+        "entropy_of_labels": S.as_dict(),
+        "level_error": of_E.as_dict(),
+        "heat_capacity_from_energy": statistics.mean(-beta * own * others).as_dict(),
+    }
+    return Evaluation(
+        F=Estimate(float(F), math.hypot(of_F.error, statistics.mean(f).error)),
+        E=Estimate(float(E), math.hypot(of_E.error, statistics.mean(of_labels).error)),
+        S=Estimate(S.value - loss.value, math.hypot(S.error, loss.error)),
+        C=statistics.variance(statistics.less_group_means(log_prob, label[:, 0])),
+        F_var=spread + float(np.var(f)),
+        observables=observables,
+        importance={},
+        samples=samples,
+    )
+
+
+def _measured(system: Any, rho: DensityMatrix, step: Any, options: ParticleOptions, key: Any) -> Measured:
+    """Independent sets from p and chains at each of them."""
+    count = max(FEWEST, math.ceil(options.samples / (WALKERS * CALLS)))
+    arrays, rest = eqx.partition(rho, lambda leaf: isinstance(leaf, jax.Array))  # no large constants
+    chunk = max(1, min(count, chains.CACHE // rho.psi.walker_bytes))
+
+    @jax.jit
+    def start(arrays: Any, key: Any) -> chains.Groups:
+        return chains.started(eqx.combine(arrays, rest), key, count, WALKERS)._replace(step=step)
+
+    @jax.jit
+    def call(arrays: Any, groups: chains.Groups, key: Any) -> tuple[chains.Groups, Any]:
+        psi = eqx.combine(arrays, rest).psi
+        groups, acceptance = chains.moved(psi, groups, key, MOVES * options.moves)
+
+        def one(args: tuple[Any, Any]) -> Any:
+            label, x = args
+            local = psi.local(label, x)
+            kinetic, potential = system.kinetic_scale * local.kinetic, system.potential(x)
+            return kinetic, potential, system.observables(label, x) | system.checks(x, kinetic.real, local.gradient)
+
+        return groups, (jax.lax.map(one, (groups.each(), groups.flat()), batch_size=chunk), acceptance)
+
+    @jax.jit
+    def replaced(arrays: Any, groups: chains.Groups) -> Any:
+        psi = eqx.combine(arrays, rest).psi
+        return overlaps.replacements_of(psi, groups.each(), groups.flat(), chunk)
+
+    def by_set(values: Any) -> np.ndarray:
+        return np.asarray(values).reshape(count, WALKERS, *values.shape[1:])
+
+    groups = start(arrays, jax.random.fold_in(key, 0))
+    label = np.asarray(groups.label)
+    thermal = isinstance(rho.p, Occupation)
+    pairs = overlaps.exchanges(label, rho.psi.orbitals, rho.psi.spins) if thermal else []
+    kinetics, potentials, others, accepted = [], [], [], []
+    ratios = [np.zeros(len(pair.bra), complex) for pair in pairs]
+    for i in range(BURNED + CALLS):
+        groups, (measured, acceptance) = call(arrays, groups, jax.random.fold_in(key, 1 + i))
+        kinetics.append(by_set(measured[0]))
+        potentials.append(by_set(measured[1]))
+        if i < BURNED:
+            continue
+        others.append({name: by_set(values).mean(axis=1) for name, values in measured[2].items()})
+        accepted.append(float(acceptance))
+        if pairs:
+            table = by_set(replaced(arrays, groups))
+            ratios = [total + pair.ratios(table) / CALLS for total, pair in zip(ratios, pairs, strict=True)]
+    means = {name: np.mean([row[name] for row in others], axis=0) for name in others[0]}
+    of_calls = (np.stack(kinetics, axis=2), np.stack(potentials, axis=2))
+    x = np.asarray(groups.x)[:, 0]
+    return Measured(label, np.asarray(groups.log_prob), x, *of_calls, means, pairs, ratios, float(np.mean(accepted)))
+
+
+def _observables(found: Measured, orbitals: int) -> dict[str, Any]:
+    """Averages over the sets, and how well the chains have mixed."""
+    kinetic, potential = (part[:, :, BURNED:].mean(axis=(1, 2)) for part in (found.kinetic, found.potential))
+    twist = found.label[:, 0]
+    parts = {"kinetic_energy": kinetic.real, "potential_energy": potential, "imaginary_energy": kinetic.imag}
+    over_calls = (found.kinetic.real + found.potential).mean(axis=(0, 1))
+    return {name: columns(values) for name, values in found.others.items()} | {
+        **{name: statistics.stratified(values, twist).as_dict() for name, values in parts.items()},
+        "occupations": occupations(found.label, orbitals),
+        "occupation_sets": len(np.unique(found.label, axis=0)),
+        "acceptance": found.acceptance,
+        "r_hat": statistics.r_hat_within(found.energy),
+        "burn_in": statistics.equilibrated(over_calls),
+        "sets": len(found.label),
+    }
+
+
+def _labels(rho: DensityMatrix, key: Any) -> tuple[np.ndarray, np.ndarray]:
+    """LABELS sets from p with ln p."""
+    draw = jax.jit(lambda keys: jax.vmap(rho.p.sample_and_log_prob)(keys))
+    keys = jax.random.split(key, (LABELS // LABELS_AT_ONCE, LABELS_AT_ONCE))
+    label, log_prob = zip(*map(draw, keys), strict=True)
+    return np.concatenate(label), np.concatenate(log_prob)
