@@ -31,6 +31,18 @@ def complete_levels(
     return levels(dim, length, twist, _highest(n, dim, length, temperature))
 
 
+def whole_shells(
+    n: int, dim: int, length: float, twist: np.ndarray, temperature: float, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`complete_levels` of whole shells, at most `most` of them."""
+    vectors, energies = complete_levels(n, dim, length, twist, temperature)
+    if len(energies) <= most:
+        return vectors, energies
+    ends = _whole_shells(energies, n)
+    kept = int(max(ends[ends <= most], default=ends[0]))
+    return vectors[:kept], energies[:kept]
+
+
 def number_of_levels(n: int, dim: int, length: float, temperature: float) -> float:
     """About how many levels `complete_levels` finds."""
     radius = math.sqrt(_highest(n, dim, length, temperature)) * length / (2 * math.pi)

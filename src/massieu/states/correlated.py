@@ -36,6 +36,11 @@ class CorrelatedStates(Determinants):
     backflow: Backflow | None
 
     @property
+    def treatment(self) -> str:
+        """How they are trained and evaluated: few electrons by sectors of one momentum."""
+        return "correlated" if self.mixing is None else "sectors"
+
+    @property
     def walker_bytes(self) -> int:
         """Memory for the derivatives of one walker."""
         n, dim = sum(self.spins), self.orbitals.shape[1]

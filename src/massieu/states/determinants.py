@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from massieu.states.mixing import Mixing
+from massieu.states.sectors import Sectors
 from massieu.states.slater import Reference
 
 
@@ -32,7 +33,7 @@ class Determinants(eqx.Module):
     spins: tuple[int, ...] = eqx.field(static=True)
     orbitals: np.ndarray  # (M, dim) integer momenta
     twist: np.ndarray  # (Q, dim) in units of 2 pi/L
-    mixing: Mixing | None  # of degenerate determinants
+    mixing: Mixing | Sectors | None  # of determinants
 
     def reference(self, label: Array) -> Reference:
         """The determinant, or the mixture of degenerate ones, that K stands for."""

@@ -96,7 +96,7 @@ def reference_jet(reference: Reference, z: Array, metric: Array, spins: tuple[in
 
 def reference_slope(reference: Reference, z: Array, spins: tuple[int, ...]) -> SlaterJet:
     """`reference_jet` with the metric 1: Laplacians are those of plane waves, first derivatives are enough."""
-    jets = jax.vmap(lambda k: joined([determinant_slope(k[of], z[of]) for of in _each(spins)]))(reference.momenta)
+    jets = jax.vmap(lambda k: joined([determinant_slope(k[of], z[of]) for of in each_spin(spins)]))(reference.momenta)
     top = jnp.max(jnp.where(reference.coefficients == 0, -jnp.inf, jets.log_abs))
     terms = reference.coefficients * jets.phase * jnp.exp(jets.log_abs - top)
     total = jnp.sum(terms)
@@ -114,7 +114,7 @@ def determinant_slope(momenta: Array, z: Array) -> SlaterJet:
     return SlaterJet(log_abs - 0.5 * math.lgamma(len(z) + 1), phase, gradient, jnp.zeros(()))
 
 
-def _each(spins: tuple[int, ...]) -> list[slice]:
+def each_spin(spins: tuple[int, ...]) -> list[slice]:
     """The electrons of each spin that has any."""
     ends = np.cumsum(spins)
     return [slice(end - count, end) for count, end in zip(spins, ends, strict=True) if count]

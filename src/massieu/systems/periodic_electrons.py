@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +30,7 @@ from massieu.states.backflow import Backflow
 from massieu.states.correlated import CorrelatedStates
 from massieu.states.jastrow import Jastrow, cusp_slopes
 from massieu.states.mixing import Mixing
+from massieu.states.sectors import low_sets, sorted_sectors, symmetries
 from massieu.systems.base import derived, parameter
 from massieu.systems.quantum import QuantumSystem
 from massieu.units import box_length, fermi_temperature, fermi_wavevector
@@ -42,6 +44,11 @@ MOST_PLANE_WAVES = 3000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
 LEAST_ENTROPY = 1e-3  # of the ideal gas, for a ratio with it
 BINS = 60
+COLD = 0.1  # of T_F: temperature of the weights of sectors for the ground state
+LEFT_OUT = 2e-4  # weight of the ideal gas that sectors may leave out
+MIXED = (64, 128)  # correlated determinants of one momentum, the fewest that leave out so little
+MOST_ORBITALS = 250  # that correlated determinants of few electrons are made of
+LEAST_REACH = 0.3  # of T_F: temperature whose thermal momenta these hold at least
 JASTROW_RANGE = 1.8  # sqrt(rs) a0: of the first pair functions
 
 
@@ -164,6 +171,8 @@ class PeriodicElectrons(QuantumSystem):
         of_p, of_flow = jax.random.split(jax.random.key(options.seed))
         momenta = vectors + self.twist_vectors[:, None]
         energies = (2 * np.pi / self.length) ** 2 * np.sum(momenta**2, axis=-1)
+        if options.states == "correlated" and self.few:
+            return self._few_correlated(options)
         if options.states == "correlated":
             return DensityMatrix(
                 self._occupation(vectors, momenta, energies, options, of_p), self._correlated(vectors, options)
@@ -198,8 +207,38 @@ class PeriodicElectrons(QuantumSystem):
         range_ = JASTROW_RANGE * math.sqrt(self.rs) / self.length
         jastrow = Jastrow(self.spins, self.dim, slopes)
         jastrow = jastrow.guess(range_) if self.pole else jastrow
-        backflow = Backflow(self.spins, self.dim) if options.backflow else None
+        wanted = not self.few if options.backflow is None else options.backflow
+        backflow = Backflow(self.spins, self.dim) if wanted else None
         return CorrelatedStates(self.spins, vectors, self.twist_vectors, None, jastrow, backflow)
+
+    @property
+    def few(self) -> bool:
+        """Whether correlated states are mixed and diagonalised, sector by sector."""
+        return self.n <= BY_MOMENTUM and len(self.twist_vectors) == 1
+
+    def _few_correlated(self, options: Any) -> DensityMatrix:
+        """Sectors of determinants with a Jastrow factor, and p a table that starts from the ideal gas."""
+        allowed = f"left out for n = {self.n}, where determinants are mixed"
+        require(not options.backflow, "backflow", options.backflow, allowed)
+        unit = fermi_temperature(self.rs, self.dim, self.spins[0] / self.n)
+        twist, kinetic_beta = self.twist_vectors[0], 1 / (self.temperature or COLD * unit)
+        vectors, energies = momentum_shells.whole_shells(
+            max(self.spins), self.dim, self.length, twist, max(self.temperature, LEAST_REACH * unit), MOST_ORBITALS
+        )
+        found, turns = low_sets(energies, self.spins), symmetries(vectors, twist, self.spins)
+        for most in MIXED:
+            sectors = sorted_sectors(found, vectors, energies, self.spins, turns, most, kinetic_beta)
+            if sum(family.weight for family in sectors.families) > 1 - LEFT_OUT:
+                break
+        psi = eqx.tree_at(
+            lambda psi: psi.mixing, self._correlated(vectors, options), sectors, is_leaf=lambda x: x is None
+        )
+        log_weights = -kinetic_beta * energies[sectors.sets].sum(axis=1)
+        if self.theta == 0:
+            lowest = np.lexsort((np.arange(len(log_weights)), -np.round(log_weights, 9)))[0]
+            log_weights = np.where(np.arange(len(log_weights)) == lowest, 0.0, -1e30)
+        none = np.zeros(len(log_weights), int)
+        return DensityMatrix(TabulatedOccupation(sectors.index, sectors.sets, log_weights[None], none, 0.0 * none), psi)
 
     def exchange(self, vectors: np.ndarray) -> np.ndarray:
         """What a pair of equal spin in plane waves k, k' gains by exchange (M, M), to lowest order (Ry)."""

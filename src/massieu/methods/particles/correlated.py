@@ -69,6 +69,14 @@ class Loop:
             RATE_OF_P * self.beta_or_one, schedule, trust=0.3, damping=0.01, memory=0.8, momentum=0.0
         )
 
+    def ensemble(self, params: Any, frame: Any) -> DensityMatrix:
+        """What the steps draw from."""
+        return self.combined(params, frame)
+
+    def first_frame(self) -> Any:
+        """What is measured, before anything is."""
+        return () if self.levels is None else self.levels.start()
+
     def combined(self, params: Any, frame: Any) -> DensityMatrix:
         """The density matrix with these parameters."""
         return DensityMatrix(eqx.combine(params[0], self.static_p), eqx.combine(params[1], self.static_psi))
@@ -79,19 +87,20 @@ class Loop:
 
         @jax.jit
         def first(key: Array) -> Groups:
-            rho = self.combined(params, ())
+            rho = self.ensemble(params, self.first_frame())
             groups = chains.started(rho, key, options.batch // options.walkers, options.walkers)
             groups, _ = chains.moved(rho.psi, groups, key, SETTLED_AT_START * options.moves)
             return groups._replace(age=groups.age + chains.SETTLING)
 
         opt_state = self.of_p.init(self.p), self.of_states.init(self.psi)
-        sums = () if self.levels is None else self.levels.start()
         walkers = first(jax.random.key(seed + 1))
-        return TrainState(params, opt_state, jax.random.key(seed), jnp.zeros((), jnp.int32), walkers, sums)
+        return TrainState(
+            params, opt_state, jax.random.key(seed), jnp.zeros((), jnp.int32), walkers, self.first_frame()
+        )
 
     def step(self, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         """Move, weigh, update."""
-        rho = self.combined(state.params, state.frame)
+        rho = self.ensemble(state.params, state.frame)
         of_label, of_move, of_levels = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
         groups = chains.renewed(rho, state.walkers, of_label, state.step)
         groups, acceptance = chains.moved(rho.psi, groups, of_move, self.options.moves)

@@ -26,14 +26,13 @@ from massieu.principle import Estimate
 from massieu.states import DensityMatrix
 
 WALKERS = 2  # chains of each set K
-CALLS = 10  # measurements of each chain
-BURNED = 4  # measurements before these, more where they turn out to be needed
+CALLS = 20  # measurements of each chain
+BURNED = 8  # measurements before these, more where they turn out to be needed
 KEPT = 2000
 LABELS = 20_000  # sets K for averages of the model of E_K, and for S
 LABELS_AT_ONCE = 2000
 LABEL_SEED = 2**20  # apart from the calls
 FEWEST = 8  # sets
-MOVES = 2  # times the moves of training between measurements
 
 
 class Measured(NamedTuple):
@@ -73,8 +72,9 @@ def evaluate(
     if not isinstance(rho.p, Occupation):
         E, none = statistics.stratified(energy, twist), Estimate(0.0)
         return Evaluation(E, E, none, none, spread, observables, {}, samples)
-    overlap = overlaps.bound(found.pairs, found.ratios, found.log_prob)
     label, log_prob = _labels(rho, jax.random.fold_in(key, LABEL_SEED))
+    near = overlaps.nearby(found.label, label, rho.psi.orbitals, rho.psi.spins)
+    overlap = overlaps.bound(found.pairs, found.ratios, found.log_prob, near)
     model = levels_of(system, rho)
     coefficients = model.fitted(state.frame)
     predicted = jax.jit(jax.vmap(lambda label: model.energy(coefficients, label)))
@@ -115,7 +115,7 @@ def _measured(system: Any, rho: DensityMatrix, step: Any, options: ParticleOptio
     @jax.jit
     def call(arrays: Any, groups: chains.Groups, key: Any) -> tuple[chains.Groups, Any]:
         psi = eqx.combine(arrays, rest).psi
-        groups, acceptance = chains.moved(psi, groups, key, MOVES * options.moves)
+        groups, acceptance = chains.moved(psi, groups, key, options.moves)
 
         def one(args: tuple[Any, Any]) -> Any:
             label, x = args

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from massieu.errors import require
 from massieu.methods.evaluation import Evaluation
 from massieu.methods.method import Method, Shown, option_names
-from massieu.methods.particles import correlated, evaluate, evaluate_correlated, train
+from massieu.methods.particles import correlated, evaluate, evaluate_correlated, sectors, train
 from massieu.methods.particles.options import ParticleOptions
 from massieu.methods.training import Problem, TrainState
 from massieu.states import DensityMatrix
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-PROBLEMS = {"flow": train.problem, "correlated": correlated.problem}
-EVALUATIONS = {"flow": evaluate.evaluate, "correlated": evaluate_correlated.evaluate}
+PROBLEMS = {"flow": train.problem, "correlated": correlated.problem, "sectors": sectors.problem}
+EVALUATIONS = {
+    "flow": evaluate.evaluate, "correlated": evaluate_correlated.evaluate, "sectors": sectors.evaluate
+}  # fmt: skip
 
 
 UNUSED = {  # options that a family of states has no use for
@@ -27,6 +29,14 @@ UNUSED = {  # options that a family of states has no use for
                    "optimiser", "clip"),
 }  # fmt: skip
 CORRELATED = {"steps": 120, "batch": 256, "moves": 25, "samples": 20_000}  # defaults in the place of the system's
+
+
+def treatment(rho: DensityMatrix) -> str:
+    """How a density matrix is trained and evaluated: a key of the tables above."""
+    return getattr(rho.psi, "treatment", "flow")
+
+
+FEW = {"steps": 50, "samples": 200_000}  # of electrons whose determinants are mixed
 
 
 class Particles(Method[ParticleOptions]):
@@ -38,7 +48,9 @@ class Particles(Method[ParticleOptions]):
     baselines = "path integrals"
 
     def configure(self, system: Any, **given: Any) -> ParticleOptions:
-        own = CORRELATED if given.get("states") == "correlated" else {}
+        own = {}
+        if given.get("states") == "correlated":
+            own = CORRELATED | (FEW if getattr(system, "few", False) else {})
         return super().configure(system, **{**own, **given})
 
     def check(self, system: QuantumSystem, beta: float, options: ParticleOptions) -> None:
@@ -64,13 +76,14 @@ class Particles(Method[ParticleOptions]):
         return system.default_ansatz(options)
 
     def problem(self, system: QuantumSystem, density: Any, beta: float, options: ParticleOptions) -> Problem:
-        return PROBLEMS[options.states](system, density, beta, options)
+        return PROBLEMS[treatment(density)](system, density, beta, options)
 
     def evaluate(
         self, system: QuantumSystem, training: Problem, state: TrainState, beta: float, options: ParticleOptions,
         seed: int,
     ) -> Evaluation:  # fmt: skip
-        result = EVALUATIONS[options.states](system, training, state, beta, options, seed)
+        how = EVALUATIONS[treatment(training.density(state))]
+        result = how(system, training, state, beta, options, seed)
         if not options.finite_size:
             return result
         return result._replace(observables=result.observables | system.finite_size(result))

@@ -23,7 +23,7 @@ from massieu.linear_algebra import inverse_and_log_det
 from massieu.principle import Estimate
 from massieu.states.correlated import CorrelatedStates
 
-LEAST = 3e-4  # of m_r
+LEAST = 1e-3  # of m_r: where it is smaller, noise would cost more than the bound loses
 
 
 class Exchange(NamedTuple):
@@ -117,8 +117,8 @@ def exchanges(label: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...]) ->
     ]
 
 
-def bound(groups: list[Exchange], ratios: list[np.ndarray], log_prob: np.ndarray) -> Bound:
-    """E[ln q] - E[ln p] from the mean ratios of all pairs and ln p (n,) of independent sets from p.
+def bound(groups: list[Exchange], ratios: list[np.ndarray], log_prob: np.ndarray, near: np.ndarray) -> Bound:
+    """E[ln q] - E[ln p] from the mean ratios of all pairs and ln p (n,) of independent sets from p; near: `nearby`.
 
     A U-statistic: every set is a partner K' ~ p of all the others.  Its error is that of the sum of what a set adds as
     K and as K' (Hoeffding, Ann. Math. Stat. 19, 293 (1948)).
@@ -129,19 +129,37 @@ def bound(groups: list[Exchange], ratios: list[np.ndarray], log_prob: np.ndarray
     for group, values in zip(groups, squared, strict=True):
         by_order.setdefault(group.order, []).append(values)
     orders = {order: _mean_of_pairs(np.concatenate(values)) for order, values in sorted(by_order.items())}
-    a = p.copy()
-    for group in groups:
-        np.add.at(a, group.bra, max(orders[group.order].value, LEAST) / (n - 1))
+    typical = np.full(near.shape[1], LEAST)
+    for order, mean in orders.items():
+        typical[order] = max(LEAST, mean.value)
+    a = p + near @ typical
     own = np.log(a) + p / a - 1 - log_prob
-    tangent = np.zeros(n)  # of every set as K
-    partner = np.zeros(n)  # and as K'
+    tangent, partner = np.zeros(n), np.zeros(n)  # of every set as K, and as K'
     for group, values in zip(groups, squared, strict=True):
         np.add.at(tangent, group.bra, values / a[group.bra] / (n - 1))
         np.add.at(partner, group.ket, values / a[group.bra] / (n - 1))
     value = float(np.mean(own + tangent))
-    influence = own + tangent + partner - np.mean(own + tangent + partner)
-    error = float(np.sqrt(influence.var(ddof=1) / n)) if n > 1 else 0.0
+    influence = own + tangent + partner
+    influence = influence - influence.mean()
+    error = float(np.sqrt(influence.var(ddof=1) / n))
     return Bound(Estimate(value, error), influence, orders, sum(len(group.bra) for group in groups) // 2)
+
+
+def nearby(label: np.ndarray, pool: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...]) -> np.ndarray:
+    """W_r(K) (n, N + 1): fraction of a pool of labels with the twist and momentum of K that differ in r > 0 electrons."""
+    size = label.shape[1] - 1
+    of_spin = np.repeat(np.arange(len(spins)), spins) * len(vectors)
+    keys = [np.concatenate([of[:, :1], vectors[of[:, 1:]].sum(axis=1)], axis=1) for of in (label, pool)]
+    _, sector = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+    own, others = sector.ravel()[: len(label)], sector.ravel()[len(label) :]
+    found = np.zeros((len(label), size + 1))
+    for number in np.unique(own):
+        rows, columns = np.flatnonzero(own == number), np.flatnonzero(others == number)
+        one, other = (of[at][:, 1:] + of_spin for of, at in ((label, rows), (pool, columns)))
+        shared = np.sum(one[:, None, :, None] == other[None, :, None], axis=(2, 3))
+        for order in range(1, size + 1):
+            found[rows, order] = np.mean(size - shared == order, axis=1) * len(columns) / len(pool)
+    return found
 
 
 def _products(group: Exchange, ratio: np.ndarray) -> np.ndarray:

@@ -1,0 +1,267 @@
+"""All determinants that few electrons populate, sorted into sectors of one total momentum, and states mixed in each.
+
+    Psi_k(x) = e^{J(x)} sum_a C_ak D_a(x),     a in the sector of k
+
+J commutes with translations, so that sectors do not mix.  A label stays a set of orbitals: the mixed states of a sector
+take the labels of its determinants, both by rising energy.  Symmetries of the box turn sectors into each other, so that
+one of each family is measured, and the others have its coefficients in another order and with other signs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.geometry import point_group
+
+MOST_SETS = 60_000  # enumerated; of these the lowest of each sector are kept
+
+
+class Symmetry(NamedTuple):
+    """What a symmetry of the momenta does: the orbital (M,) that each becomes, and how the total momentum turns."""
+
+    orbitals: np.ndarray
+    rotation: np.ndarray
+    shift: np.ndarray  # of the total momentum
+
+    def total(self, total: np.ndarray) -> tuple[int, ...]:
+        """What a total momentum (dim,) becomes."""
+        return tuple(int(p) for p in self.rotation @ total + self.shift)
+
+
+class Family(NamedTuple):
+    """Sectors that symmetries turn into each other; the first is measured.
+
+    sectors (F,); places, signs (F, m): where the determinants of each stand in the first, and the sign of sorting them;
+    kept [(place, sign), ..]: what the symmetries of the first sector itself do; size: number of determinants; weight:
+    of all of them in the ideal gas.
+    """
+
+    sectors: np.ndarray
+    places: np.ndarray
+    signs: np.ndarray
+    kept: list[tuple[np.ndarray, np.ndarray]]
+    size: int
+    weight: float
+
+
+class SetIndex(eqx.Module):
+    """Where a set (N,) stands in a table sorted by `_key`."""
+
+    base: int = eqx.field(static=True)
+    keys: np.ndarray
+
+    def __call__(self, occupied: Array) -> Array:
+        return jnp.searchsorted(jnp.asarray(self.keys), _key(occupied, self.base, jnp))
+
+
+class Sectors(eqx.Module):
+    """sets (n, N); members (S, m): the sets of each sector by rising kinetic energy, -1 where there are fewer.
+
+    states (families, m, m): C as columns; of_set (n, 2): sector and column.
+    """
+
+    spins: tuple[int, ...] = eqx.field(static=True)
+    sets: np.ndarray
+    keys: np.ndarray
+    members: np.ndarray
+    of_set: np.ndarray
+    family: np.ndarray  # (S,)
+    place: np.ndarray  # (S, m)
+    sign: np.ndarray  # (S, m)
+    states: Array | np.ndarray
+    families: tuple[Family, ...]
+
+    def expand(self, occupied: Array) -> tuple[Array, Array]:
+        """Occupations (m, N) and coefficients (m,) of the state that K = occupied (N,) stands for."""
+        sector, column = jnp.asarray(self.of_set)[self.index(occupied)]
+        members = jnp.asarray(self.members)[sector]
+        place, sign = jnp.asarray(self.place)[sector], jnp.asarray(self.sign)[sector]
+        amplitudes = sign * jnp.asarray(self.states)[jnp.asarray(self.family)[sector], place, column]
+        partners = jnp.where(members[:, None] < 0, occupied, jnp.asarray(self.sets)[members])
+        return partners, jnp.where(members < 0, 0.0, amplitudes).astype(complex)
+
+    @property
+    def index(self) -> SetIndex:
+        """Place of a set (N,) in `sets`."""
+        return SetIndex(int(self.sets.max()) + 1, self.keys)
+
+
+def _key(occupied, base: int, of=np):
+    """One integer for each set (.., N)."""
+    powers = base ** of.arange(occupied.shape[-1] - 1, -1, -1)
+    return (occupied * powers).sum(axis=-1)
+
+
+def low_sets(energies: np.ndarray, spins: tuple[int, ...], most: int = MOST_SETS) -> np.ndarray:
+    """Sets (n, N) of orbitals, rising within each spin, with the lowest sums of energies (M,); whole degenerate levels.
+
+    At most about `most` of them.
+    """
+    low, high = 0.0, float(sum(np.sort(energies)[-count:].sum() for count in spins if count))
+    ground = sum(np.sort(energies)[:count].sum() for count in spins)
+    low = ground
+    best = _below(energies, spins, ground * (1 + 1e-9) + 1e-9, most)
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        found = _below(energies, spins, middle, most)
+        if found is None:
+            high = middle
+        else:
+            low, best = middle, found
+    if best is None:
+        raise ValueError(f"the lowest level alone has more than {most} sets")
+    return best
+
+
+def _below(energies: np.ndarray, spins: tuple[int, ...], highest: float, most: int) -> np.ndarray | None:
+    """All sets with a sum of energies <= highest; None if there are more than `most`."""
+    order = np.argsort(energies, kind="stable")
+    rising = energies[order]
+    cheapest = [rising[:count].sum() for count in spins]
+    sets, sums = np.zeros((1, 0), int), np.zeros(1)
+    for s, count in enumerate(spins):
+        later = sum(cheapest[s + 1 :])
+        last = np.full(len(sets), -1)
+        for j in range(count):
+            parts = []
+            for at in range(len(rising)):
+                rest = rising[at + 1 : at + count - j].sum() if count - j > 1 else 0.0
+                if at + count - j > len(rising):
+                    break
+                ok = (last < at) & (sums + rising[at] + rest + later <= highest)
+                parts.append((np.flatnonzero(ok), at))
+            grown = np.concatenate([rows for rows, _ in parts])
+            new = np.concatenate([np.full(len(rows), at) for rows, at in parts])
+            if len(grown) > 4 * most:
+                return None
+            sets = np.column_stack([sets[grown], new])
+            sums, last = sums[grown] + rising[new], new
+    if len(sets) > most:
+        return None
+    found, start = [], 0
+    for count in spins:
+        found.append(np.sort(order[sets[:, start : start + count]], axis=1))
+        start += count
+    return np.concatenate(found, axis=1)
+
+
+def symmetries(vectors: np.ndarray, twist: np.ndarray, spins: tuple[int, ...]) -> list[Symmetry]:
+    """Operations of the square or cube that map the momenta vectors + twist onto themselves."""
+    index = {tuple(v): i for i, v in enumerate(vectors.tolist())}
+    found = []
+    for g in point_group(vectors.shape[1]):
+        shift = g @ twist - twist
+        if not np.allclose(shift, np.round(shift), atol=1e-9):
+            continue
+        turned = [tuple(v) for v in (vectors @ g.T + np.round(shift).astype(int)).tolist()]
+        if all(v in index for v in turned):
+            total = np.round(shift).astype(int) * sum(spins)
+            found.append(Symmetry(np.array([index[v] for v in turned]), g, total))
+    return found
+
+
+def sorted_sectors(
+    sets: np.ndarray, vectors: np.ndarray, energies: np.ndarray, spins: tuple[int, ...], of: list[Symmetry], most: int,
+    beta: float,
+) -> Sectors:  # fmt: skip
+    """The lowest sets of every total momentum, at most `most` and in whole degenerate levels, sorted into families.
+
+    beta: for the weights of the families, relative to all sets given.
+    """
+    total = vectors[sets].sum(axis=1)
+    kinetic = np.round(energies[sets].sum(axis=1), 9)
+    by_momentum: dict[tuple[int, ...], list[int]] = {}
+    for at in np.lexsort((*sets.T[::-1], kinetic)):
+        by_momentum.setdefault(tuple(total[at].tolist()), []).append(at)
+    kept = {momentum: _whole_levels(rows, kinetic, most) for momentum, rows in by_momentum.items()}
+    momenta = list(kept)
+    chosen = np.concatenate([kept[momentum] for momentum in momenta])
+    sets = sets[chosen]
+    base = int(sets.max()) + 1
+    order = np.argsort(_key(sets, base))
+    sets, place_of = sets[order], np.argsort(order)
+    largest = max(map(len, kept.values()))
+    members, of_set, start = np.full((len(momenta), largest), -1), np.zeros((len(sets), 2), int), 0
+    for number, momentum in enumerate(momenta):
+        own = place_of[start : start + len(kept[momentum])]
+        start += len(own)
+        members[number, : len(own)] = own
+        of_set[own] = np.column_stack([np.full(len(own), number), np.arange(len(own))])
+    keys = _key(sets, base)
+    boltzmann = np.exp(-beta * (energies[sets].sum(axis=1) - kinetic.min()))
+    boltzmann /= np.sum(np.exp(-beta * (kinetic - kinetic.min())))
+    families = _families(sets, keys, base, momenta, members, spins, of, boltzmann)
+    family, place = np.zeros(len(momenta), int), np.tile(np.arange(largest), (len(momenta), 1))
+    sign = np.ones((len(momenta), largest))
+    for number, one in enumerate(families):
+        family[one.sectors] = number
+        place[one.sectors, : one.size], sign[one.sectors, : one.size] = one.places, one.signs
+    states = np.tile(np.eye(largest), (len(families), 1, 1))
+    return Sectors(spins, sets, keys, members, of_set, family, place, sign, states, tuple(families))
+
+
+def _whole_levels(rows: list[int], kinetic: np.ndarray, most: int) -> np.ndarray:
+    """The first rows, at most `most` of them, that do not cut a degenerate level; at least the lowest level."""
+    ends = np.flatnonzero(np.diff(kinetic[rows]) > 1e-7) + 1
+    ends = np.append(ends, len(rows))
+    fitting = ends[ends <= most]
+    return np.array(rows[: fitting[-1] if len(fitting) else ends[0]])
+
+
+def _families(sets, keys, base, momenta, members, spins, of, boltzmann) -> list[Family]:
+    number_of = {momentum: number for number, momentum in enumerate(momenta)}
+    done, found = np.zeros(len(momenta), bool), []
+    for number, momentum in enumerate(momenta):
+        if done[number]:
+            continue
+        own = members[number][members[number] >= 0]
+        images: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        kept = []
+        for symmetry in of:
+            other = number_of.get(symmetry.total(np.array(momentum)))
+            if other is None:
+                continue
+            turned, signs = _turned(sets[own], symmetry.orbitals, spins)
+            at = np.searchsorted(keys, _key(turned, base))
+            column = {int(row): a for a, row in enumerate(at)}
+            theirs = members[other][members[other] >= 0]
+            if len(theirs) != len(own) or any(int(row) not in column for row in theirs):
+                continue
+            place = np.array([column[int(row)] for row in theirs])
+            if other == number:
+                kept.append((place, signs[place]))
+            if not done[other]:
+                images.setdefault(other, (place, signs[place]))
+        identity = (np.arange(len(own)), np.ones(len(own)))
+        images[number] = identity
+        done[list(images)] = True
+        sectors = [number, *(other for other in images if other != number)]
+        found.append(
+            Family(
+                np.array(sectors),
+                np.array([images[s][0] for s in sectors]),
+                np.array([images[s][1] for s in sectors]),
+                kept or [identity],
+                len(own),
+                float(boltzmann[own].sum()) * len(sectors),
+            )
+        )
+    return found
+
+
+def _turned(sets: np.ndarray, turn: np.ndarray, spins: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Sets (m, N) with every orbital turned, sorted within each spin, and the signs (m,) of sorting."""
+    signs, parts, start = np.ones(len(sets)), [], 0
+    for count in spins:
+        own = turn[sets[:, start : start + count]]
+        start += count
+        later = np.triu(np.ones((count, count), bool), 1)
+        crossings = np.sum((own[:, :, None] > own[:, None]) & later, axis=(1, 2))
+        signs = signs * np.where(crossings % 2, -1.0, 1.0)
+        parts.append(np.sort(own, axis=1))
+    return np.concatenate(parts, axis=1), signs
