@@ -56,10 +56,12 @@ def started(rho: DensityMatrix, key: Array, groups: int, walkers: int) -> Groups
     return Groups(label, log_prob, x.reshape(groups, walkers, *x.shape[1:]), step, jnp.zeros(groups, jnp.int32))
 
 
-def renewed(rho: DensityMatrix, groups: Groups, key: Array, call: Array) -> Groups:
-    """Every PERIOD-th group, in turn, with a new label from p."""
+def renewed(p: Any, wide: Any, groups: Groups, key: Array, call: Array) -> Groups:
+    """Every PERIOD-th group, in turn, with a new label: from p, or, every other group, from a wider density."""
     count = len(groups.label)
-    label, log_prob = jax.vmap(rho.p.sample_and_log_prob)(jax.random.split(key, count))
+    drawn = [jax.vmap(of.sample_and_log_prob)(jax.random.split(key, count)) for of in (p, wide)]
+    mine = from_p(count)
+    label, log_prob = jnp.where(mine[:, None], drawn[0][0], drawn[1][0]), jnp.where(mine, drawn[0][1], drawn[1][1])
     now = jnp.arange(count) % PERIOD == call % PERIOD
     changed = now & jnp.any(label != groups.label, axis=1)
     return groups._replace(
@@ -67,6 +69,11 @@ def renewed(rho: DensityMatrix, groups: Groups, key: Array, call: Array) -> Grou
         log_prob=jnp.where(changed, log_prob, groups.log_prob),
         age=jnp.where(changed, 0, groups.age),
     )
+
+
+def from_p(count: int) -> Array:
+    """Which groups have labels from p itself."""
+    return jnp.arange(count) % 2 == 0
 
 
 def moved(psi: CorrelatedStates, groups: Groups, key: Array, moves: int) -> tuple[Groups, Array]:

@@ -4,7 +4,8 @@
 
 Training minimises F with p in the place of q >= p; the difference is small where overlaps are, is measured with the
 final parameters, and added.  Energies of one K are compared with each other only (norms depend on K): gradients of the
-states are covariances within the walkers of a K.  p follows a model of E_K (levels.py), by natural gradient on labels.
+states are covariances within the walkers of a K.  p follows a model of E_K (levels.py), by natural gradient on labels; half
+of the sets that the model learns from are those of the ideal gas, so that it sees more than what p already believes.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Loop:
     def __init__(self, system: Any, rho: DensityMatrix, beta: float, options: ParticleOptions):
         self.system, self.beta, self.options = system, beta, options
         self.unit, self.beta_or_one = fermi_energy(system), beta if np.isfinite(beta) else 1.0
+        self.wide = rho.p  # where training starts from: the ideal gas, whose levels lie closer
         (self.p, self.static_p), (self.psi, self.static_psi) = trainable(rho.p), trainable(rho.psi)
         self.levels = levels_of(system, rho) if isinstance(rho.p, Occupation) else None
         schedule, rate = optimize.ramp_and_cosine(options.steps), options.learning_rate or 1.0
@@ -102,11 +104,12 @@ class Loop:
         """Move, weigh, update."""
         rho = self.ensemble(state.params, state.frame)
         of_label, of_move, of_levels = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
-        groups = chains.renewed(rho, state.walkers, of_label, state.step)
+        groups = chains.renewed(rho.p, self.wide, state.walkers, of_label, state.step)
         groups, acceptance = chains.moved(rho.psi, groups, of_move, self.options.moves)
         weighed = weigh(rho.psi, self.system, groups, self.unit)
         psi, opt_psi, norm = self._step_of_states(state, weighed, groups.settled)
-        row = _metrics(weighed, groups, self.beta)
+        mine = groups.settled if self.levels is None else groups.settled & chains.from_p(len(groups.label))
+        row = _metrics(weighed, groups, mine.astype(float), self.beta)
         p, opt_p, frame = state.params[0], state.opt_state[0], state.frame
         levels = self.levels
         if levels is not None:
@@ -117,7 +120,7 @@ class Loop:
             predicted = jax.vmap(partial(levels.energy, levels.fitted(frame)))
             p, opt_p, expected = self._step_of_p(predicted, state, of_levels)
             missed = energy - predicted(groups.label)
-            row |= _controlled(missed, counts, expected)
+            row |= _controlled(missed, mine.astype(float), expected)
         after = TrainState((p, psi), (opt_p, opt_psi), state.key, state.step + 1, groups, frame)
         return after, row | {"grad_norm": norm, "acceptance": acceptance}
 
@@ -210,9 +213,8 @@ def _unravelled(flat: Array, like: Any) -> Any:
     return jax.tree.unflatten(treedef, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
 
 
-def _metrics(weighed: Weighed, groups: Groups, beta: float) -> dict[str, Array]:
-    """One row of metrics.csv from the settled groups."""
-    counts = groups.settled.astype(float)
+def _metrics(weighed: Weighed, groups: Groups, counts: Array, beta: float) -> dict[str, Array]:
+    """One row of metrics.csv from the groups that count."""
     number = jnp.maximum(jnp.sum(counts), 1.0)
 
     def mean(values: Array) -> Array:

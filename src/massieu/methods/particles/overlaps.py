@@ -146,7 +146,7 @@ def bound(groups: list[Exchange], ratios: list[np.ndarray], log_prob: np.ndarray
 
 
 def nearby(label: np.ndarray, pool: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...]) -> np.ndarray:
-    """W_r(K) (n, N + 1): fraction of a pool of labels with the twist and momentum of K that differ in r > 0 electrons."""
+    """W_r(K) (n, N + 1): share of the pool with the twist and momentum of K that differs from it in r > 0 electrons."""
     size = label.shape[1] - 1
     of_spin = np.repeat(np.arange(len(spins)), spins) * len(vectors)
     keys = [np.concatenate([of[:, :1], vectors[of[:, 1:]].sum(axis=1)], axis=1) for of in (label, pool)]
@@ -158,7 +158,7 @@ def nearby(label: np.ndarray, pool: np.ndarray, vectors: np.ndarray, spins: tupl
         one, other = (of[at][:, 1:] + of_spin for of, at in ((label, rows), (pool, columns)))
         shared = np.sum(one[:, None, :, None] == other[None, :, None], axis=(2, 3))
         for order in range(1, size + 1):
-            found[rows, order] = np.mean(size - shared == order, axis=1) * len(columns) / len(pool)
+            found[rows, order] = np.sum(size - shared == order, axis=1) / len(pool)
     return found
 
 

@@ -37,7 +37,8 @@ from massieu.states.slater import determinant_slope, each_spin, joined, sample_p
 
 NEVER = -1e30  # ln p of states that were not measured
 LEAST_WEIGHT = 1e-6  # of the ideal gas, of families that are measured
-POINTS = 40  # for each determinant of a family, in each half of a measurement
+POINTS = (40, 200)  # for each determinant, in each half of a measurement: least, most
+FULL_WEIGHT = 0.1  # of a family, where it has the most
 CHUNK = 32
 BATCHES = 16  # of an evaluation, for its errors
 KEPT = 2000
@@ -101,9 +102,9 @@ class SectorLoop(Loop):
         states, energies = np.array(self.table.states), np.full(len(self.sectors.sets), np.inf)
         for number, family in measured_families(self.sectors):
             sets = self.sectors.sets[self.sectors.members[family.sectors[0]][: family.size]]
-            halves = []
+            halves, points = [], round(float(np.interp(family.weight, (0, FULL_WEIGHT), POINTS)))
             for half in jax.random.split(jax.random.fold_in(key, number)):
-                sums = self.sums(psi, sets, np.eye(family.size), np.zeros(family.size), POINTS * family.size, half)
+                sums = self.sums(psi, sets, np.eye(family.size), np.zeros(family.size), points * family.size, half)
                 halves.append(hermitian(sums, family))
             values, states[number, : family.size, : family.size] = spectrum(halves)
             for sector in family.sectors:
@@ -247,14 +248,15 @@ def evaluate(
     found = []
     for number, family in measured_families(sectors):
         members = sectors.members[family.sectors[0]][: family.size]
-        weight = float(p[members].sum()) * len(family.sectors)
+        shared = np.mean(p[sectors.members[family.sectors][:, : family.size]], axis=0)  # alike but for the ground state
+        weight = float(shared.sum()) * len(family.sectors)
         if weight < LEAST_WEIGHT:
             continue
         c = states[number, : family.size, : family.size]
         points = math.ceil((0.5 * weight + 0.5 * LEAST_SHARE) * options.samples / BATCHES)
         keys = jax.random.split(jax.random.fold_in(key, number), BATCHES)
-        batches = [sums(rho.psi, sectors.sets[members], c, p[members] * len(family.sectors), points, k) for k in keys]
-        found.append((family, c, p[members], log_prob[members], weight))
+        batches = [sums(rho.psi, sectors.sets[members], c, shared * len(family.sectors), points, k) for k in keys]
+        found.append((family, c, shared, weight))
         parts.append(batches)
     every = np.arange(BATCHES)
     total = _totals(found, parts, every, beta)
@@ -286,13 +288,13 @@ def evaluate(
 def _totals(found: list[Any], parts: list[list[Sums]], batches: np.ndarray, beta: float) -> Totals:
     """From the sums of these batches."""
     E = S = V = loss = 0.0
-    for (family, c, p, log_prob, _), of_family in zip(found, parts, strict=True):
+    for (family, c, p, _), of_family in zip(found, parts, strict=True):
         halves = [_mean([of_family[b] for b in half]) for half in (batches[::2], batches[1::2])]
         whole, count = _mean([of_family[b] for b in batches]), len(family.sectors)
         norm = _diagonal(whole.overlap, c)
         E += count * float(p @ (_diagonal(whole.energy, c) / norm))
         V += count * float(p @ (_diagonal(whole.potential, c) / norm))
-        S -= count * float(p @ np.where(p > 0, log_prob, 0.0))
+        S -= count * float(np.sum(scipy.special.xlogy(p, p)))
         loss += count * _loss([half.overlap for half in halves], c, p)
     F = E - ((S - loss) / beta if math.isfinite(beta) else 0.0)
     return Totals(F, E, S - loss, V, loss)
