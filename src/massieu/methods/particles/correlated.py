@@ -4,8 +4,8 @@
 
 Training minimises F with p in the place of q >= p; the difference is small where overlaps are, is measured with the
 final parameters, and added.  Energies of one K are compared with each other only (norms depend on K): gradients of the
-states are covariances within the walkers of a K.  p follows a model of E_K (levels.py), by natural gradient on labels; half
-of the sets that the model learns from are those of the ideal gas, so that it sees more than what p already believes.
+states are covariances within the walkers of a K.  p follows a model of E_K (levels.py), by natural gradient on labels.
+Half the sets that the model learns from are those of the ideal gas: it sees more than what p already believes.
 """
 
 from __future__ import annotations
