@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 OUT ?= runs/demo
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# tests that compile more than they compute: programs that are quick to make
+LIGHT := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 .PHONY: demo quick test acceptance install lint types examples list clean
 
@@ -17,11 +19,11 @@ demo: $(VENV)/.installed
 
 # what a change is tried against while it is written
 quick: lint types
-	$(PYTEST) -m quick tests
+	$(LIGHT) $(PYTEST) -m quick tests
 
 # everything that the README promises
 test: lint types examples
-	$(PYTEST) -m "not acceptance" --durations 15 tests
+	$(LIGHT) $(PYTEST) -m "not acceptance" --durations 15 tests
 
 # what trains to a physical value
 acceptance: $(VENV)/.installed
