@@ -19,7 +19,8 @@ from massieu.states.backflow import Backflow
 from massieu.states.determinants import Determinants, Local
 from massieu.states.jastrow import Jastrow
 from massieu.states.pair_flow import FlowJet
-from massieu.states.slater import log_reference, reference_jet, reference_slope, sample_references
+from massieu.states.sectors import Sectors
+from massieu.states.slater import Reference, log_reference, reference_jet, reference_slope, sample_references
 
 
 class Slope(eqx.Module):
@@ -52,7 +53,13 @@ class CorrelatedStates(Determinants):
         return sample_references(key, jax.vmap(self.reference)(labels), self.spins)
 
     def log_psi(self, label: Array, x: Array) -> Array:
-        """Complex ln Phi_K(x), without the norm."""
+        """Complex ln Phi_K(x), without the norm; of few electrons sum_af C_af e^{J_f} D_a."""
+        if isinstance(self.mixing, Sectors):
+            sets, coefficients = self.mixing.expand(label[1:])
+            shift = self.jastrow.log(x)
+            of_factors = jnp.stack([jnp.exp(factor.log(x) - shift) for factor in self.jastrow.factors()])
+            reference = Reference(self.momenta(label[0], sets), (coefficients @ of_factors).astype(complex))
+            return log_reference(reference, x, self.spins) + shift
         zeta = x if self.backflow is None else self.backflow(x)
         return log_reference(self.reference(label), zeta, self.spins) + self.jastrow.log(x)
 

@@ -41,4 +41,8 @@ class Determinants(eqx.Module):
             sets, coefficients = label[None, 1:], jnp.ones(1, complex)
         else:
             sets, coefficients = self.mixing.expand(label[1:])
-        return Reference(jnp.asarray(self.orbitals)[sets] + jnp.asarray(self.twist)[label[0]], coefficients)
+        return Reference(self.momenta(label[0], sets), coefficients)
+
+    def momenta(self, twist: Array, sets: Array) -> Array:
+        """k (m, N, dim) of sets (m, N) at a twist given by its index."""
+        return jnp.asarray(self.orbitals)[sets] + jnp.asarray(self.twist)[twist]

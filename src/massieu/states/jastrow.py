@@ -42,7 +42,7 @@ class Jastrow(eqx.Module):
     """ln J of spins[0] electrons up and spins[1] down; `slopes` of the cusps by kind of pair, in units of the box."""
 
     spins: tuple[int, ...] = eqx.field(static=True)
-    slopes: tuple[float, ...] = eqx.field(static=True)  # equal spins, opposite spins
+    slopes: np.ndarray  # (kinds,): equal spins, opposite spins
     vectors: np.ndarray  # (V, dim), half of the density waves
     star: np.ndarray  # (V,)
     pairs: Array  # (kinds, SHAPES)
@@ -50,7 +50,7 @@ class Jastrow(eqx.Module):
 
     def __init__(self, spins: tuple[int, ...], dim: int, slopes: tuple[float, ...], radius: float = WAVES):
         kinds = min(len(spins), sum(1 for count in spins if count))
-        self.spins, self.slopes = spins, slopes[:kinds]
+        self.spins, self.slopes = spins, np.array(slopes[:kinds])
         self.vectors, self.star = stars(dim, radius)
         self.pairs = jnp.zeros((kinds, SHAPES))
         self.waves = jnp.zeros((kinds, int(self.star.max()) + 1))
@@ -115,9 +115,19 @@ class Jastrow(eqx.Module):
             rows.append(np.linalg.lstsq(np.concatenate([basis, ridge]), np.pad(target, (0, SHAPES)), rcond=None)[0])
         return eqx.tree_at(lambda j: j.pairs, self, jnp.asarray(np.array(rows)))
 
+    def factors(self) -> list[Jastrow]:
+        """What determinants of few electrons are taken with: with two spins, for singlets and for triplets."""
+        return [self] if len(self.pairs) == 1 else [self, self.for_triplets()]
+
+    def for_triplets(self) -> Jastrow:
+        """The same with all pairs as those of equal spin: opposite spins in a triplet meet as equal ones do."""
+        slopes, pairs = np.full_like(self.slopes, self.slopes[0]), jnp.broadcast_to(self.pairs[:1], self.pairs.shape)
+        leaves = (slopes, pairs, self.waves.at[1:].set(0.0))
+        return eqx.tree_at(lambda j: (j.slopes, j.pairs, j.waves), self, leaves)
+
     def _rows(self) -> Array:
         """Polynomial coefficients (kinds, P) of the pair functions, cusps included."""
-        of_cusp = 0.5 * np.array(self.slopes)[:, None] * cusp(SHAPES)
+        of_cusp = 0.5 * self.slopes[:, None] * cusp(SHAPES)
         return self.pairs @ smooth(SHAPES) + of_cusp
 
     def _amplitudes(self, x: Array) -> list[Array]:

@@ -62,7 +62,8 @@ class SetIndex(eqx.Module):
 class Sectors(eqx.Module):
     """sets (n, N); members (S, m): the sets of each sector by rising kinetic energy, -1 where there are fewer.
 
-    states (families, m, m): C as columns; of_set (n, 2): sector and column.
+    states (families, copies m, m): C as columns, determinant by determinant with each of its Jastrow factors (one or
+    two, see `Jastrow.factors`); of_set (n, 2): sector and column.
     """
 
     spins: tuple[int, ...] = eqx.field(static=True)
@@ -77,13 +78,14 @@ class Sectors(eqx.Module):
     families: tuple[Family, ...]
 
     def expand(self, occupied: Array) -> tuple[Array, Array]:
-        """Occupations (m, N) and coefficients (m,) of the state that K = occupied (N,) stands for."""
+        """Occupations (m, N) and coefficients (m, copies) of the state that K = occupied (N,) stands for."""
         sector, column = jnp.asarray(self.of_set)[self.index(occupied)]
         members = jnp.asarray(self.members)[sector]
         place, sign = jnp.asarray(self.place)[sector], jnp.asarray(self.sign)[sector]
-        amplitudes = sign * jnp.asarray(self.states)[jnp.asarray(self.family)[sector], place, column]
+        states = jnp.asarray(self.states)[jnp.asarray(self.family)[sector], :, column]
+        amplitudes = sign[:, None] * states.reshape(len(place), -1)[place]
         partners = jnp.where(members[:, None] < 0, occupied, jnp.asarray(self.sets)[members])
-        return partners, jnp.where(members < 0, 0.0, amplitudes).astype(complex)
+        return partners, jnp.where(members[:, None] < 0, 0.0, amplitudes)
 
     @property
     def index(self) -> SetIndex:
@@ -201,7 +203,8 @@ def sorted_sectors(
     for number, one in enumerate(families):
         family[one.sectors] = number
         place[one.sectors, : one.size], sign[one.sectors, : one.size] = one.places, one.signs
-    states = np.tile(np.eye(largest), (len(families), 1, 1))
+    copies = sum(1 for count in spins if count)  # each determinant with as many Jastrow factors
+    states = np.tile(np.repeat(np.eye(largest), copies, axis=0) / copies, (len(families), 1, 1))
     return Sectors(spins, sets, keys, members, of_set, family, place, sign, states, tuple(families))
 
 

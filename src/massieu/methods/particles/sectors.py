@@ -2,10 +2,12 @@
 
     S_ab = <J D_a|J D_b>,   H_ab = <J D_a|H|J D_b>,   H C = S C E,   p(k) ~ exp(-beta E_k)
 
-by direct sampling: x from the mixture of the |D_a|^2, weights J^2.  H is the regression of H J D_b on the J D_a: its
-noise comes from what leads out of the sector's determinants only (Nightingale and Melik-Alaverdian, Phys. Rev. Lett.
-87, 043401 (2001)).  J is trained with single determinants; the states and p follow from one measurement, and the
-evaluation finds their energies and their overlaps from independent samples, so that
+by direct sampling: x from the mixture of the |D_a|^2, weights J^2.  With two spins every determinant is there twice:
+with J, whose cusp for opposite spins is that of a singlet, and with all pairs as those of equal spin, as in a triplet.
+H is the regression of H J D_b on the J D_a: its noise comes from what leads out of the sector's determinants only
+(Nightingale and Melik-Alaverdian, Phys. Rev. Lett. 87, 043401 (2001)).  J is trained with single determinants; the
+states and p follow from one measurement, and the evaluation finds their energies and their overlaps from independent
+samples, so that
 
     F_bound = sum_k p(k) [ kT ln q(k) + H_kk/S_kk ],   q(k) = sum_k' p(k') |S_kk'|^2/(S_kk S_k'k')
 
@@ -99,14 +101,18 @@ class SectorLoop(Loop):
 
     def measured(self, psi: CorrelatedStates, key: Array) -> Frame:
         """States and energies of every family, from two halves: the energies of each half's states are the other's."""
+        copies = len(psi.jastrow.factors())
         states, energies = np.array(self.table.states), np.full(len(self.sectors.sets), np.inf)
         for number, family in measured_families(self.sectors):
             sets = self.sectors.sets[self.sectors.members[family.sectors[0]][: family.size]]
             halves, points = [], round(float(np.interp(family.weight, (0, FULL_WEIGHT), POINTS)))
             for half in jax.random.split(jax.random.fold_in(key, number)):
-                sums = self.sums(psi, sets, np.eye(family.size), np.zeros(family.size), points * family.size, half)
+                nothing = np.zeros((copies * family.size, family.size)), np.zeros(family.size)
+                sums = self.sums(psi, sets, *nothing, points * copies * family.size, half)
                 halves.append(hermitian(sums, family))
-            values, states[number, : family.size, : family.size] = spectrum(halves)
+            values, mixed = spectrum(halves)
+            values, mixed = values[: family.size], mixed[:, : family.size]  # as many as there are labels, the lowest
+            states[number, : copies * family.size, : family.size] = mixed
             for sector in family.sectors:
                 energies[self.sectors.members[sector][: family.size]] = values
         if not np.all(np.isfinite(states)) or np.any(np.isnan(energies)):
@@ -136,7 +142,7 @@ def measured_families(sectors: Sectors) -> list[tuple[int, Family]]:
 
 def sums_of(system: Any, psi: CorrelatedStates, sectors: Sectors) -> Any:
     """A function (psi, sets, C, p, points, key) -> Sums of one sector; one compiled program for all of them."""
-    largest = sectors.members.shape[1]
+    largest, copies = sectors.members.shape[1], len(psi.jastrow.factors())
     momenta, fixed = np.asarray(psi.orbitals) + np.asarray(psi.twist)[0], trainable(psi.jastrow)[1]
 
     def one(jastrow: Any, k: Array, states: Array, weights: Array, real: Array, key: Array) -> tuple[Any, ...]:
@@ -144,17 +150,22 @@ def sums_of(system: Any, psi: CorrelatedStates, sectors: Sectors) -> Any:
         choose, place = jax.random.split(key)
         x = sample_product(place, k[jax.random.randint(choose, (), 0, jnp.sum(real))], psi.spins)
         of_sets = jax.vmap(lambda k: joined([determinant_slope(k[of], x[of]) for of in each_spin(psi.spins)]))(k)
-        jet, square = jastrow.jet(x), jnp.sum(k**2, axis=(1, 2))
-        slope = jnp.einsum("aid,id->a", of_sets.gradient, jet.gradient)
-        laplacian = jet.laplacian + jnp.sum(jet.gradient**2) + 2 * slope - (2 * math.pi) ** 2 * square
-        potential = system.potential(x)
-        energy = potential - system.kinetic_scale * laplacian
         top = jnp.max(jnp.where(real, of_sets.log_abs, -jnp.inf))
-        value = jnp.where(real, of_sets.phase * jnp.exp(of_sets.log_abs - top), 0.0)
-        value = value * jnp.exp(jet.log) * jnp.sqrt(jnp.sum(real) / jnp.sum(jnp.abs(value) ** 2))
+        bare = jnp.where(real, of_sets.phase * jnp.exp(of_sets.log_abs - top), 0.0)
+        bare = bare * jnp.sqrt(jnp.sum(real) / jnp.sum(jnp.abs(bare) ** 2))
+        potential, values, with_h = system.potential(x), [], []
+        for factor in jastrow.factors():
+            jet = factor.jet(x)
+            slope = jnp.einsum("aid,id->a", of_sets.gradient, jet.gradient)
+            square = (2 * math.pi) ** 2 * jnp.sum(k**2, axis=(1, 2))
+            laplacian = jet.laplacian + jnp.sum(jet.gradient**2) + 2 * slope - square
+            energy = potential - system.kinetic_scale * laplacian
+            values.append(bare * jnp.exp(jet.log))
+            with_h.append(values[-1] * jnp.where(real, energy, 0.0))
+        value, energy = (jnp.stack(v, axis=1).reshape(-1) for v in (values, with_h))  # determinant by determinant
         share = jnp.sum(weights * jnp.abs(value @ states) ** 2)
         observed = jax.tree.map(lambda v: share * v, system.observables(jnp.zeros(1 + len(x), int), x))
-        return _parts(value), _parts(value * jnp.where(real, energy, 0.0)), potential, observed, share
+        return _parts(value), _parts(energy), potential, observed, share
 
     @jax.jit
     def total(params: Any, k: Array, states: Array, weights: Array, real: Array, chunks: Array, key: Array) -> Sums:
@@ -163,7 +174,7 @@ def sums_of(system: Any, psi: CorrelatedStates, sectors: Sectors) -> Any:
         def of_chunk(i: Array) -> Sums:
             keys = jax.random.split(jax.random.fold_in(key, i), CHUNK)
             points = jax.vmap(lambda key: one(jastrow, k, states, weights, real, key))(keys)
-            value, with_h = (v.reshape(-1, largest) for v in points[:2])
+            value, with_h = (v.reshape(-1, copies * largest) for v in points[:2])
             potential = jnp.repeat(points[2], 2)[:, None]
             observed, share = jax.tree.map(lambda v: jnp.sum(v, axis=0), points[3:])
             return Sums(value.T @ value, value.T @ with_h, value.T @ (potential * value), observed, share)
@@ -175,12 +186,13 @@ def sums_of(system: Any, psi: CorrelatedStates, sectors: Sectors) -> Any:
     def sums(psi: CorrelatedStates, sets: np.ndarray, states: np.ndarray, weights: np.ndarray, points: int, key: Array):
         m, rest = len(sets), largest - len(sets)
         padded = np.pad(sets, ((0, rest), (0, 0)), mode="edge")
-        states = np.pad(states, ((0, rest), (0, rest)))
+        states = np.pad(states, ((0, copies * rest), (0, rest)))
         real = np.arange(largest) < m
+        own = slice(copies * m)
         chunks = math.ceil(points / CHUNK)
         found = total(trainable(psi.jastrow)[0], momenta[padded], states, np.pad(weights, (0, rest)), real, chunks, key)
         found = jax.tree.map(lambda v: np.asarray(v) / (chunks * CHUNK), found)
-        return found._replace(**{name: getattr(found, name)[:m, :m] for name in ("overlap", "energy", "potential")})
+        return found._replace(**{name: getattr(found, name)[own, own] for name in ("overlap", "energy", "potential")})
 
     return sums
 
@@ -192,9 +204,12 @@ def _parts(z: Array) -> Array:
 
 def hermitian(sums: Sums, family: Family) -> tuple[np.ndarray, np.ndarray]:
     """S and H (m, m), averaged over the symmetries of the sector; H is not symmetric as measured."""
-    found = []
+    found, copies = [], len(sums.overlap) // family.size
     for matrix in (sums.overlap, sums.energy):
-        images = [matrix[place[:, None], place] * sign[:, None] * sign for place, sign in family.kept]
+        images = []
+        for place, sign in family.kept:
+            at, signs = (place[:, None] * copies + np.arange(copies)).reshape(-1), np.repeat(sign, copies)
+            images.append(matrix[at[:, None], at] * signs[:, None] * signs)
         found.append(np.mean(images, axis=0))
     return 0.5 * (found[0] + found[0].T), found[1]
 
@@ -252,7 +267,7 @@ def evaluate(
         weight = float(shared.sum()) * len(family.sectors)
         if weight < LEAST_WEIGHT:
             continue
-        c = states[number, : family.size, : family.size]
+        c = states[number, : len(rho.psi.jastrow.factors()) * family.size, : family.size]
         points = math.ceil((0.5 * weight + 0.5 * LEAST_SHARE) * options.samples / BATCHES)
         keys = jax.random.split(jax.random.fold_in(key, number), BATCHES)
         batches = [sums(rho.psi, sectors.sets[members], c, shared * len(family.sectors), points, k) for k in keys]

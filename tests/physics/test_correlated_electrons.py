@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,7 +92,7 @@ def test_sectors_expand_a_label_into_its_sector():
         sets, amplitudes = sectors.expand(jnp.asarray(sectors.sets[at]))
         np.testing.assert_array_equal(np.asarray(sets)[: len(own)], sectors.sets[own])
         expected = sectors.sign[number] * states[sectors.family[number], sectors.place[number], column]
-        np.testing.assert_allclose(np.asarray(amplitudes)[: len(own)], expected[: len(own)])
+        np.testing.assert_allclose(np.asarray(amplitudes)[: len(own), 0], expected[: len(own)])
         assert not np.any(np.asarray(amplitudes)[len(own) :])
 
 
@@ -284,3 +285,22 @@ def test_ground_state_of_thirteen_electrons_is_below_the_unitary_flow():
 )
 def test_bad_input_is_refused(refused, arguments, message):
     refused(["run", *arguments.split()], message)
+
+
+def test_ln_psi_of_a_mixed_state_sums_determinants_and_factors():
+    gas = _gas(3, theta=0.3, n_down=1)
+    psi = method_of(gas).ansatz(gas, method_of(gas).configure(gas, states="correlated")).psi
+    sectors, rng = psi.mixing, np.random.default_rng(4)
+    states = rng.normal(size=sectors.states.shape)
+    pairs = psi.jastrow.pairs + 0.1 * rng.normal(size=psi.jastrow.pairs.shape)
+    psi = eqx.tree_at(lambda p: (p.mixing.states, p.jastrow.pairs), psi, (states, jnp.asarray(pairs)))
+    label, x = jnp.array((0, *sectors.sets[5])), jnp.asarray(rng.uniform(size=(3, 2)))
+    sets, coefficients = psi.mixing.expand(label[1:])
+    terms = []
+    for occupied, of_factors in zip(np.asarray(sets), np.asarray(coefficients), strict=True):
+        k = psi.orbitals[occupied]
+        spins = (slice(0, 2), slice(2, 3))
+        value = np.prod([np.linalg.det(np.exp(2j * np.pi * k[of] @ np.asarray(x)[of].T)) for of in spins]) / np.sqrt(2)
+        factors = [math.exp(float(factor.log(x))) for factor in psi.jastrow.factors()]
+        terms.append(value * (of_factors @ factors))
+    np.testing.assert_allclose(complex(jnp.exp(psi.log_psi(label, x))), sum(terms), rtol=1e-9)
