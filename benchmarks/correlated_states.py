@@ -51,14 +51,13 @@ def measure(n):
 
 with jax.enable_x64(True):
     sizes = [int(n) for n in sys.argv[1:]] or [13, 29, 57]
-    print(f"{'N':>4} {'move':>8} {'local':>8} {'+ scores':>9} {'overlaps':>9} {'nested':>8} {'ratio':>6}  agree to")
+    print(f"{'N':>4} {'move':>8} {'local':>8} {'+ scores':>8} {'overlaps':>8} {'nested':>8} {'ratio':>6}  agree to")
     rows = []
     for n in sizes:
         rows.append(measure(n))
         move, local, trained, row, nested, worst = rows[-1]
-        print(
-            f"{n:4d} {move:8.3f} {local:8.3f} {trained:9.3f} {row:9.3f} {nested:8.1f} {nested / local:6.1f}  {worst:.0e}"
-        )
+        numbers = " ".join(f"{value:8.3f}" for value in (move, local, trained, row))
+        print(f"{n:4d} {numbers} {nested:8.1f} {nested / local:6.1f}  {worst:.0e}")
     if len(sizes) > 1:
         slopes = [np.polyfit(np.log(sizes), np.log([row[k] for row in rows]), 1)[0] for k in range(5)]
         print("exponents of N: " + " ".join(f"{slope:.1f}" for slope in slopes))
