@@ -21,6 +21,7 @@ from jax import Array
 from massieu.geometry import point_group
 from massieu.states.fermion_flow import FermionFlow
 from massieu.states.mixing import Dressed, Mixing, eigenstates
+from massieu.states.sectors import turned
 from massieu.states.slater import product_jet, sample_product
 
 SAMPLES = 32  # points for each determinant of a block
@@ -44,8 +45,8 @@ class Family(NamedTuple):
 def families(mixing: Mixing, vectors: np.ndarray) -> list[Family]:
     """The blocks of a mixing, sorted into families."""
     index = {tuple(v): i for i, v in enumerate(vectors.tolist())}
-    turned = [(vectors @ g.T).tolist() for g in point_group(vectors.shape[1])]
-    turns = [np.array([index[tuple(v)] for v in of]) for of in turned if all(tuple(v) in index for v in of)]
+    images_of = [(vectors @ g.T).tolist() for g in point_group(vectors.shape[1])]
+    turns = [np.array([index[tuple(v)] for v in of]) for of in images_of if all(tuple(v) in index for v in of)]
     found: dict[tuple[int, ...], Family] = {}
     for start, end in itertools.pairwise(mixing.starts):
         ranks, sets = mixing.of_slot[start:end], mixing.partners[start, : end - start].astype(int)
@@ -81,15 +82,8 @@ def tables(mixing: Mixing, of: list[Family]) -> Dressed:
 
 def _turned(mixing: Mixing, turn: np.ndarray, sets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ranks (m,) of determinants (m, N) with every orbital turned, and the signs of sorting them within each spin."""
-    signs, parts, start = np.ones(len(sets)), [], 0
-    for count in mixing.spins:
-        own = turn[sets[:, start : start + count]]
-        start += count
-        later = np.triu(np.ones((count, count), bool), 1)
-        crossings = np.sum((own[:, :, None] > own[:, None]) & later, axis=(1, 2))
-        signs = signs * np.where(crossings % 2, -1.0, 1.0)
-        parts.append(np.sort(own, axis=1))
-    return mixing.ranks(np.concatenate(parts, axis=1)), signs
+    images, signs = turned(sets, turn, mixing.spins)
+    return mixing.ranks(images), signs
 
 
 def moments(psi: FermionFlow, system: Any, sets: Array, count: Array, total: Array, key: Array, samples: int):

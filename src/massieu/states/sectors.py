@@ -67,6 +67,7 @@ class Sectors(eqx.Module):
     """
 
     spins: tuple[int, ...] = eqx.field(static=True)
+    base: int = eqx.field(static=True)  # number of orbitals
     sets: np.ndarray
     keys: np.ndarray
     members: np.ndarray
@@ -90,7 +91,7 @@ class Sectors(eqx.Module):
     @property
     def index(self) -> SetIndex:
         """Place of a set (N,) in `sets`."""
-        return SetIndex(int(self.sets.max()) + 1, self.keys)
+        return SetIndex(self.base, self.keys)
 
 
 def _key(occupied, base: int, of=np):
@@ -160,10 +161,10 @@ def symmetries(vectors: np.ndarray, twist: np.ndarray, spins: tuple[int, ...]) -
         shift = g @ twist - twist
         if not np.allclose(shift, np.round(shift), atol=1e-9):
             continue
-        turned = [tuple(v) for v in (vectors @ g.T + np.round(shift).astype(int)).tolist()]
-        if all(v in index for v in turned):
+        images = [tuple(v) for v in (vectors @ g.T + np.round(shift).astype(int)).tolist()]
+        if all(v in index for v in images):
             total = np.round(shift).astype(int) * sum(spins)
-            found.append(Symmetry(np.array([index[v] for v in turned]), g, total))
+            found.append(Symmetry(np.array([index[v] for v in images]), g, total))
     return found
 
 
@@ -184,7 +185,7 @@ def sorted_sectors(
     momenta = list(kept)
     chosen = np.concatenate([kept[momentum] for momentum in momenta])
     sets = sets[chosen]
-    base = int(sets.max()) + 1
+    base = len(vectors)
     order = np.argsort(_key(sets, base))
     sets, place_of = sets[order], np.argsort(order)
     largest = max(map(len, kept.values()))
@@ -205,7 +206,7 @@ def sorted_sectors(
         place[one.sectors, : one.size], sign[one.sectors, : one.size] = one.places, one.signs
     copies = sum(1 for count in spins if count)  # each determinant with as many Jastrow factors
     states = np.tile(np.repeat(np.eye(largest), copies, axis=0) / copies, (len(families), 1, 1))
-    return Sectors(spins, sets, keys, members, of_set, family, place, sign, states, tuple(families))
+    return Sectors(spins, base, sets, keys, members, of_set, family, place, sign, states, tuple(families))
 
 
 def _whole_levels(rows: list[int], kinetic: np.ndarray, most: int) -> np.ndarray:
@@ -229,8 +230,8 @@ def _families(sets, keys, base, momenta, members, spins, of, boltzmann) -> list[
             other = number_of.get(symmetry.total(np.array(momentum)))
             if other is None:
                 continue
-            turned, signs = _turned(sets[own], symmetry.orbitals, spins)
-            at = np.searchsorted(keys, _key(turned, base))
+            image, signs = turned(sets[own], symmetry.orbitals, spins)
+            at = np.searchsorted(keys, _key(image, base))
             column = {int(row): a for a, row in enumerate(at)}
             theirs = members[other][members[other] >= 0]
             if len(theirs) != len(own) or any(int(row) not in column for row in theirs):
@@ -257,7 +258,7 @@ def _families(sets, keys, base, momenta, members, spins, of, boltzmann) -> list[
     return found
 
 
-def _turned(sets: np.ndarray, turn: np.ndarray, spins: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def turned(sets: np.ndarray, turn: np.ndarray, spins: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Sets (m, N) with every orbital turned, sorted within each spin, and the signs (m,) of sorting."""
     signs, parts, start = np.ones(len(sets)), [], 0
     for count in spins:
