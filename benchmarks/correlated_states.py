@@ -33,7 +33,7 @@ def measure(n):
     rho = method.ansatz(system, method.configure(system, states="correlated"))
     psi = rho.psi
     groups = jax.jit(lambda key: chains.started(rho, key, WALKERS // 8, 8))(jax.random.key(0))
-    chunk = max(1, chains.CACHE // psi.walker_bytes)
+    chunk = chains.at_once(psi, WALKERS)
     label, x = groups.each(), groups.flat()
     move, (groups, _) = milliseconds(jax.jit(lambda g: chains.moved(psi, g, jax.random.key(1), MOVES)), groups)
 

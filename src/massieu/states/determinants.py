@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.errors import InputError
 from massieu.states.mixing import Mixing
 from massieu.states.sectors import Sectors
 from massieu.states.slater import Reference
@@ -36,7 +37,12 @@ class Determinants(eqx.Module):
     mixing: Mixing | Sectors | None  # of determinants
 
     def reference(self, label: Array) -> Reference:
-        """The determinant, or the mixture of degenerate ones, that K stands for."""
+        """The determinant, or the mixture of degenerate ones, that K stands for.
+
+        InputError for sectors, whose coefficients depend on the positions where there are two Jastrow factors.
+        """
+        if isinstance(self.mixing, Sectors):
+            raise InputError("states = correlated: must have more electrons; mixed states of few have log_psi only")
         if self.mixing is None:
             sets, coefficients = label[None, 1:], jnp.ones(1, complex)
         else:

@@ -105,7 +105,7 @@ def low_sets(energies: np.ndarray, spins: tuple[int, ...], most: int = MOST_SETS
 
     At most about `most` of them.
     """
-    low, high = 0.0, float(sum(np.sort(energies)[-count:].sum() for count in spins if count))
+    high = float(sum(np.sort(energies)[-count:].sum() for count in spins if count))
     ground = sum(np.sort(energies)[:count].sum() for count in spins)
     low = ground
     best = _below(energies, spins, ground * (1 + 1e-9) + 1e-9, most)
@@ -231,12 +231,11 @@ def _families(sets, keys, base, momenta, members, spins, of, boltzmann) -> list[
             if other is None:
                 continue
             image, signs = turned(sets[own], symmetry.orbitals, spins)
-            at = np.searchsorted(keys, _key(image, base))
-            column = {int(row): a for a, row in enumerate(at)}
+            at = {int(key): a for a, key in enumerate(_key(image, base))}
             theirs = members[other][members[other] >= 0]
-            if len(theirs) != len(own) or any(int(row) not in column for row in theirs):
+            if len(theirs) != len(own) or any(int(key) not in at for key in keys[theirs]):
                 continue
-            place = np.array([column[int(row)] for row in theirs])
+            place = np.array([at[int(key)] for key in keys[theirs]])
             if other == number:
                 kept.append((place, signs[place]))
             if not done[other]:

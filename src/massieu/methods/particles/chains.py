@@ -1,8 +1,7 @@
 """Markov chains in x at fixed labels: a few walkers for each set K, because the norms of correlated states depend on K.
 
 A group is one K with its walkers.  Groups get a new K in turn; their walkers stay where they are, and count again only
-once they have had time to follow (`settled`).  Moves are Metropolis-adjusted Langevin steps of all
-electrons.
+once they have had time to follow (`settled`).  Moves are Metropolis-adjusted Langevin steps of all electrons.
 """
 
 from __future__ import annotations
@@ -46,6 +45,11 @@ class Groups(NamedTuple):
         return self.x.reshape(-1, *self.x.shape[2:])
 
 
+def at_once(psi: CorrelatedStates, walkers: int) -> int:
+    """How many of the walkers fit the cache."""
+    return max(1, min(walkers, CACHE // psi.walker_bytes))
+
+
 def started(rho: DensityMatrix, key: Array, groups: int, walkers: int) -> Groups:
     """Labels from p, and walkers from the bare determinants."""
     of_label, of_x = jax.random.split(key)
@@ -79,7 +83,7 @@ def from_p(count: int) -> Array:
 def moved(psi: CorrelatedStates, groups: Groups, key: Array, moves: int) -> tuple[Groups, Array]:
     """`moves` steps of every walker in |Phi_K|^2, and the accepted fraction."""
     label, x = groups.each(), groups.flat()
-    chunk = max(1, min(len(x), CACHE // psi.walker_bytes))
+    chunk = at_once(psi, len(x))
 
     def slope(label: Array, x: Array) -> tuple[Array, Array]:
         found = jax.lax.map(lambda args: psi.slope(*args), (label, x), batch_size=chunk)

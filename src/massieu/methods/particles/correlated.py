@@ -165,7 +165,7 @@ def fermi_energy(system: Any) -> float:
 
 def weigh(psi: CorrelatedStates, system: QuantumSystem, groups: Groups, unit: float) -> Weighed:
     """Local energies and scores of all walkers, chunk by chunk."""
-    chunk = max(1, min(groups.x.shape[0] * groups.x.shape[1], chains.CACHE // psi.walker_bytes))
+    chunk = chains.at_once(psi, groups.x.shape[0] * groups.x.shape[1])
 
     def one(args: tuple[Array, Array]) -> tuple[Array, ...]:
         label, x = args

@@ -1,8 +1,9 @@
 """The final evaluation of correlated states: independent sets K, chains at each, overlaps, every number with its error.
 
-Chains start from the bare determinants, all at once, so that the mean over them shows how they relax: what is dropped
-is where the mean squared error of the rest is smallest (`statistics.equilibrated`).  The sets are independent: their
-means give all errors, autocorrelation included.
+Chains start from the bare determinants, all at once, so that the mean over them shows how they relax.  The first BURNED
+measurements are dropped; `burn_in` is how many of all the marginal standard error rule would drop
+(`statistics.equilibrated`): where it is more, they were too few.  The sets are independent: their means give all
+errors, autocorrelation included.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from massieu.states import DensityMatrix
 
 WALKERS = 2  # chains of each set K
 CALLS = 20  # measurements of each chain
-BURNED = 8  # measurements before these, more where they turn out to be needed
+BURNED = 8  # measurements before these, dropped
 KEPT = 2000
 LABELS = 20_000  # sets K for averages of the model of E_K, and for S
 LABELS_AT_ONCE = 2000
@@ -106,7 +107,7 @@ def _measured(system: Any, rho: DensityMatrix, step: Any, options: ParticleOptio
     """Independent sets from p and chains at each of them."""
     count = max(FEWEST, math.ceil(options.samples / (WALKERS * CALLS)))
     arrays, rest = eqx.partition(rho, lambda leaf: isinstance(leaf, jax.Array))  # no large constants
-    chunk = max(1, min(count, chains.CACHE // rho.psi.walker_bytes))
+    chunk = chains.at_once(rho.psi, count)
 
     @jax.jit
     def start(arrays: Any, key: Any) -> chains.Groups:
