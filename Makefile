@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # tests that compile more than they compute: programs that are quick to make
 LIGHT := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: demo quick test acceptance install lint types examples list clean
+.PHONY: demo quick test acceptance lowest install lint types examples list clean
 
 demo: $(VENV)/.installed
 	@test ! -e $(OUT) || { echo "$(OUT) exists: showing its report; remove it to run the demo anew"; }
@@ -28,6 +28,14 @@ test: lint types examples
 # what trains to a physical value
 acceptance: $(VENV)/.installed
 	$(PYTEST) -m acceptance --durations 15 tests
+
+# the lowest versions that pyproject.toml allows, in an environment of their own
+lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[dev]"
+	.venv-lowest/bin/massieu list > /dev/null
+	$(LIGHT) .venv-lowest/bin/python -m pytest tests/test_every_kind.py
 
 install: $(VENV)/.installed
 
@@ -59,4 +67,4 @@ list: $(VENV)/.installed
 	$(BIN)/python -m massieu.cli.listing
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) .venv-lowest runs

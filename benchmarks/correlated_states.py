@@ -1,8 +1,9 @@
-"""Correlated states of the electron gas: CPU-ms per walker of a move, a local energy and a row of overlaps, against N.
+"""Correlated states of the electron gas: CPU-ms per walker of moves, local energies, mixtures of eight states; memory.
 
 The local energy by hand beside the one by nested automatic differentiation of the same ln Psi, in one run; they agree.
 """
 
+import resource
 import sys
 import time
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from massieu import ElectronGas
 from massieu.methods.method import method_of
-from massieu.methods.particles import chains, overlaps
+from massieu.methods.particles import chains
+from massieu.methods.particles.overlap_chains import Mixture
 from massieu.physics.kinetic import local_kinetic
 
-WALKERS, MOVES = 64, 10
+WALKERS, MOVES, MEMBERS = 64, 10, 8
 
 
 def milliseconds(function, *args, walkers=WALKERS):
@@ -41,23 +43,25 @@ def measure(n):
         return jax.jit(lambda label, x: jax.lax.map(lambda a: function(*a), (label[:few], x[:few]), batch_size=chunk))
 
     local, found = milliseconds(all_walkers(lambda k, x: psi.local(k, x).kinetic), label, x)
-    trained, _ = milliseconds(all_walkers(lambda k, x: psi.local_and_scores(k, x)[1:]), label, x)
-    row, _ = milliseconds(all_walkers(lambda k, x: overlaps.replacements(psi, k, x)), label, x)
+    trained, _ = milliseconds(all_walkers(lambda k, x: jax.tree.leaves(psi.local_and_scores(k, x))), label, x)
+    mixed, of_all = Mixture(psi), jnp.asarray(label[:: WALKERS // MEMBERS])
+    mixture, _ = milliseconds(all_walkers(lambda k, x: mixed.slope(of_all, x)), label, x)
     nested_of = all_walkers(lambda k, x: local_kinetic(lambda x: psi.log_psi(k, x), x), 8)
     nested, slow = milliseconds(nested_of, label, x, walkers=8)
     worst = float(jnp.max(jnp.abs(slow - found[:8]) / jnp.abs(slow)))
-    return move / MOVES, local, trained, row, nested, worst
+    return move / MOVES, local, trained, mixture, nested, worst
 
 
 with jax.enable_x64(True):
     sizes = [int(n) for n in sys.argv[1:]] or [13, 29, 57]
-    print(f"{'N':>4} {'move':>8} {'local':>8} {'+ scores':>8} {'overlaps':>8} {'nested':>8} {'ratio':>6}  agree to")
+    print(f"{'N':>4} {'move':>8} {'local':>8} {'+ scores':>8} {'mixture':>8} {'nested':>8} {'ratio':>6}  agree to")
     rows = []
     for n in sizes:
         rows.append(measure(n))
-        move, local, trained, row, nested, worst = rows[-1]
-        numbers = " ".join(f"{value:8.3f}" for value in (move, local, trained, row))
+        move, local, trained, mixture, nested, worst = rows[-1]
+        numbers = " ".join(f"{value:8.3f}" for value in (move, local, trained, mixture))
         print(f"{n:4d} {numbers} {nested:8.1f} {nested / local:6.1f}  {worst:.0e}")
     if len(sizes) > 1:
         slopes = [np.polyfit(np.log(sizes), np.log([row[k] for row in rows]), 1)[0] for k in range(5)]
         print("exponents of N: " + " ".join(f"{slope:.1f}" for slope in slopes))
+    print(f"peak memory of all: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")

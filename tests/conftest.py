@@ -58,3 +58,15 @@ def moved():
         return eqx.combine(jax.tree.unflatten(treedef, leaves), static)
 
     return of
+
+
+@pytest.fixture
+def told():
+    """told(text, *beginnings): the lines of a command that say what it does are there, in this order."""
+
+    def check(text, *beginnings):
+        lines = iter(text.splitlines())
+        for beginning in beginnings:
+            assert any(line.startswith(beginning) for line in lines), f"{beginning!r} is not said in its place"
+
+    return check

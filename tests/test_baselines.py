@@ -63,13 +63,14 @@ def test_a_method_that_does_not_fit_is_named():
         baseline(ms.Ising(l=3), "ais", walkers=3)
 
 
-def test_command_sets_methods_beside_a_run(tmp_path, monkeypatch, capsys):
+def test_command_sets_methods_beside_a_run(tmp_path, monkeypatch, capsys, told):
     monkeypatch.chdir(tmp_path)
     with jax.enable_x64(True):
         ms.minimize(ms.Ising(l=3), steps=4, samples=1000, out=tmp_path / "run")
     command = ["baseline", "ising", "--l", "3", "--method", "ais,metropolis", "--stages", "20,40"]
     assert main([*command, "--run", "run", "--out", "compared.png"]) == 0
     shown = capsys.readouterr().out
+    told(shown, "ais, 20 stages", "ais, 40", "metropolis, 20", "metropolis, 40", "computing the reference of ising")
     assert "network, reweighted" in shown and "in the same time" in shown and (tmp_path / "compared.png").exists()
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -78,3 +79,10 @@ def test_command_sets_methods_beside_a_run(tmp_path, monkeypatch, capsys):
     ]  # fmt: skip
     assert main(["baseline", "ising", "--l", "4", "--run", "run"]) == 2
     assert main(["baseline", "electron-gas", "--n", "2"]) == 2
+
+
+def test_frozen_chains_are_not_called_mixed():
+    """Heat bath at beta = 12 from random starts: domains stand still, and no error bar knows it."""
+    found = baseline(ms.Ising(l=4, beta=12.0), "metropolis", stages=10)
+    assert found.warnings and not found.as_dict()["trusted"]
+    assert "energy" in found.warnings[0] and found.details["r_hat"] > 1.05

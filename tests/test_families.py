@@ -9,7 +9,7 @@ import massieu as ms
 from massieu.errors import InputError
 from massieu.methods.classical import family as families
 from massieu.progress import Silent
-from massieu.runs.run import resume
+from massieu.runs.continued import resume
 from massieu.systems import CoulombTrap, Ising, Phi4
 
 

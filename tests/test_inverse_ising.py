@@ -86,7 +86,7 @@ def test_pseudo_likelihood_survives_spins_that_never_differ():
     assert np.all(np.isfinite(inverse_ising(spins, steps=5, batch=500).couplings.J))
 
 
-def test_command_compares_with_the_truth(data, tmp_path, monkeypatch, capsys):
+def test_command_compares_with_the_truth(data, tmp_path, monkeypatch, capsys, told):
     monkeypatch.chdir(tmp_path)
     truth, spins = data
     np.save("spins.npy", spins[:20_000])
@@ -94,11 +94,66 @@ def test_command_compares_with_the_truth(data, tmp_path, monkeypatch, capsys):
     command = ["inverse-ising", "spins.npy", "--fields", "false", "--steps", "4", "--truth", "truth.npy"]
     assert main([*command, "--out", "found.npz"]) == 0
     shown = capsys.readouterr().out
-    assert "Sessak-Monasson" in shown and "the truth" in shown
+    assert "Sessak-Monasson" in shown and "the truth" in shown and "prior: Gaussian of width 1" in shown
     assert np.load("found.npz")["J"].shape == (8, 8)
+    told(shown, "couplings of 20000", "the other methods", "compiling", *(f"step {k} " for k in range(4)), "prior")
 
 
 @pytest.mark.parametrize("spins", [np.ones(5), np.array([[1.0, 2.0], [1.0, -1.0]]), np.ones((1, 4)), np.ones((10, 65))])
 def test_bad_data_are_named(spins):
     with pytest.raises(InputError, match=r"^data = "):
         inverse_ising(spins)
+
+
+def test_a_collapsed_density_does_not_look_converged():
+    """A ferromagnet with one flip in 4000: ln p of the data is about -0.7; no estimate may be above zero unsaid."""
+    rng = np.random.default_rng(3)
+    spins = np.repeat(rng.choice([-1.0, 1.0], size=(4000, 1)), 6, axis=1)
+    spins[0, 0] *= -1
+    found = inverse_ising(spins, steps=10)
+    believed = found.history[-1]["log_likelihood"]
+    assert found.warnings or -2.0 < believed < -0.5
+
+
+def _alike(rng, n):
+    return np.repeat(rng.choice([-1.0, 1.0], size=(4000, 1)), n, axis=1)
+
+
+def _one_flip(rng):
+    spins = _alike(rng, 5)
+    spins[0, 0] *= -1
+    return spins
+
+
+def _silent(rng):
+    spins = rng.choice([-1.0, 1.0], size=(4000, 5))
+    spins[:, 2], spins[:, 4] = 1.0, spins[:, 0]
+    return spins
+
+
+@pytest.mark.parametrize("make", [_one_flip, _silent, lambda rng: _alike(rng, 5)])
+@pytest.mark.parametrize("prior", [0.3, 1.0])
+def test_maximum_at_infinity_is_that_of_the_penalised_likelihood(make, prior):
+    """Spins that never flip, or are always alike: within 0.05 of the enumerated maximum, and nothing is doubted."""
+    spins = make(np.random.default_rng(3))
+    found = inverse_ising(spins, steps=20, prior=prior)
+    best = found.others["maximum likelihood, enumerated"]
+
+    def penalised(c):
+        states = np.array(list(itertools.product((-1.0, 1.0), repeat=5)))
+        exponents = [0.5 * np.einsum("si,ij,sj->s", s, c.J, s) + s @ c.h for s in (spins, states)]
+        own = found._replace(couplings=c).penalty(len(spins), prior)
+        return exponents[0].mean() - np.log(np.sum(np.exp(exponents[1]))) - own
+
+    assert penalised(found.couplings) == pytest.approx(penalised(best), abs=0.05)
+    assert penalised(best) >= penalised(found.couplings) - 1e-9
+    assert found.warnings == ()
+
+
+def test_prior_that_is_no_width_is_refused():
+    with pytest.raises(InputError, match=r"^prior = 0"):
+        inverse_ising(_alike(np.random.default_rng(0), 3), prior=0.0)
+
+
+def test_good_data_raise_no_doubt(data):
+    assert inverse_ising(data[1], fields=False, steps=10).warnings == ()

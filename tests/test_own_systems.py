@@ -1,8 +1,10 @@
 """Systems of one's own: the same door as the library's, no references that are not theirs, no mistaken identity."""
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from massieu.baselines.chains import baseline
 from massieu.baselines.path_integrals import serves
 from massieu.cli.main import main
 from massieu.errors import InputError
-from massieu.runs.directory import fingerprint, read_config
-from massieu.systems.base import holds
+from massieu.methods.method import method_of
+from massieu.runs.directory import fingerprint, prepare, read_config
+from massieu.systems.inheritance import holds
 from massieu.systems.table import PLACES, SYSTEMS, Table
 
 TINY = {"steps": 2, "batch": 16, "samples": 200}
@@ -74,14 +77,118 @@ class QuarticTrap(ms.CoulombTrap):
         return jnp.sum(x**4)
 
 
+class SteeperSites(ms.systems.Phi4):
+    """The Hamiltonian changes in a method that `energy` calls."""
+
+    def _site(self, x):
+        return super()._site(x) + x**6
+
+
+class HiddenEnergy(ms.SK):
+    """The energy is a field that hides the method."""
+
+    energy: Callable = eqx.field(kw_only=True, default=lambda x: -jnp.sum(x))
+
+
+class OtherDefault(ms.systems.CoulombTrap):
+    """The same Hamiltonian at another parameter."""
+
+    kappa: float = ms.parameter(2.0, "stiffness")
+
+
+class OtherField(ms.systems.IsingDual):
+    def energy(self, x):
+        return jnp.sum(x**4)
+
+
+class ScreenedHydrogen(ms.systems.Hydrogen):
+    def potential(self, protons, x):
+        return self.screened_energy(protons) + self.screened_energy(x)
+
+
+class OtherSpins(ms.systems.Heisenberg):
+    def __post_init__(self):
+        self._set([(1.0, {0: "X", 1: "X"})], 2, "n", 2)
+
+
+class OtherMolecule(ms.systems.Molecule):
+    def energy(self, x):
+        return jnp.sum(x**2)
+
+
+class OtherDimer(ms.systems.Dimer):
+    def _repulsion(self, x, soft):
+        return jnp.zeros(())
+
+
+class OtherGas(ms.ElectronGas):
+    def potential(self, x):
+        return -super().potential(x)
+
+
+class Heavier(ms.ElectronGas):
+    @property
+    def kinetic_scale(self):
+        return 0.5 * super().kinetic_scale
+
+
 @pytest.mark.parametrize("name", PLACES)
 def test_the_library_s_own_references_hold(name):
     assert holds(SYSTEMS[name], "reference", "exact")
 
 
-@pytest.mark.parametrize("kind", [YukawaDot, OtherEnergy, OtherCouplings, ByMixin, QuarticTrap])
+REDEFINED = [YukawaDot, OtherEnergy, OtherCouplings, ByMixin, QuarticTrap, SteeperSites, HiddenEnergy, OtherField,
+             ScreenedHydrogen, OtherSpins, OtherMolecule, OtherDimer, OtherGas, Heavier]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REDEFINED)
 def test_redefined_hamiltonian_has_no_inherited_reference(kind):
-    assert kind().known() is None
+    assert not holds(kind, "reference", "exact")
+    if kind is not OtherMolecule:  # which needs a calculator
+        assert kind().known() is None
+
+
+@pytest.mark.parametrize("kind", [Renamed, OtherDefault])
+def test_unchanged_hamiltonian_keeps_its_reference(kind):
+    assert holds(kind, "reference", "exact")
+
+
+def test_crystal_of_another_energy_keeps_a_reference_that_is_made_from_it():
+    class Stiffer(ms.systems.LennardJones):
+        def energy(self, x):
+            return 2 * super().energy(x)
+
+    assert holds(Stiffer, "reference", "exact")
+
+
+def test_what_is_measured_is_not_named_after_the_parent_s_hamiltonian():
+    """Parts of an energy, minima, the virial pressure and exact transformations belong to the parent."""
+    x = jnp.linspace(-1.0, 1.0, 6).reshape(3, 2)
+    assert "coulomb_energy" in OtherDefault(n=3).observables(x) and not QuarticTrap(n=3).observables(x)
+    field = OtherField(l=2)
+    assert field.derived_observables(None) == {} and "spin_energy" not in field.observables(x[:2])
+    assert Heavier(n=3).derived_observables(None) == {}
+    assert ms.systems.Hydrogen(n=2).has_pressure and not ScreenedHydrogen(n=2).has_pressure
+    with pytest.raises(InputError, match="one of none"):
+        OtherEnergy(l=2).conjugate("j")
+
+
+@pytest.mark.acceptance
+def test_hydrogen_with_a_potential_of_its_own_has_no_virial_pressure(tmp_path):
+    run = ms.minimize(ScreenedHydrogen(n=2), **TINY)
+    assert "pressure" not in run.result.observables and "P" not in run.metrics[0]
+    assert run.report(tmp_path / "run").exists() and not (tmp_path / "run" / "figures" / "pressure.png").exists()
+
+
+@pytest.mark.parametrize("kind", REDEFINED)
+def test_run_of_a_redefined_hamiltonian_is_its_own(kind, tmp_path):
+    """The directory says whose it is, whatever kind of matter: evaluate and resume refuse it as the parent's."""
+    if kind is OtherMolecule:
+        pytest.skip("needs a calculator")
+    system = kind()
+    folder = prepare(tmp_path / "run", system, 1.0, method_of(system).configure(system))
+    with pytest.raises(InputError, match=f"run of {kind.__name__} "):
+        read_config(folder)
 
 
 def test_reference_of_one_s_own_is_used_and_an_unchanged_hamiltonian_keeps_it():

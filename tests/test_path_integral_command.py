@@ -31,7 +31,8 @@ def finished(folder, dot):
 def test_table_of_two_electrons_of_one_spin_beside_exact_values_and_a_run(tmp_path, capsys):
     finished(tmp_path / "run", ms.QuantumDot(**DOT, shells=7))
     assert main([*COMMAND, *EFFORT, "--run", str(tmp_path / "run")]) == 0
-    head, pimc, exact, run, sign, step = capsys.readouterr().out.splitlines()
+    said, announced, head, pimc, exact, run, sign, step = capsys.readouterr().out.splitlines()
+    assert "slices" in said and announced == "computing the reference of quantum-dot"
     assert head.split() == ["F", "E", "S", "<sum", "r^2>"]
     assert (pimc.split()[0], exact.split()[0], run.split()[0]) == ("pimc", "exact", "run")
     assert run.split()[1:5] == ["3.00(1)"] * 4

@@ -14,6 +14,7 @@ from massieu import densities
 from massieu.principle import (
     Estimate,
     draw,
+    log_tangent,
     pathwise_gradient,
     score_function_gradient,
     scores,
@@ -154,3 +155,59 @@ def test_estimates_print_as_physicists_write_them():
     assert str(Estimate(16.8, 0.0996)) == "16.8(1)"
     assert str(Estimate(1234.5, 20)) == "1230(20)"
     assert str(Estimate(2.5)) == "2.5"
+
+
+def test_entropy_of_overlapping_states_is_at_least_that_of_q():
+    """S(rho) >= -sum p ln q for any normalised states, equal for orthonormal ones; log_tangent is above ln q."""
+    rng = np.random.default_rng(5)
+    for size in (2, 4, 9):
+        states = rng.normal(size=(size, 9)) + 1j * rng.normal(size=(size, 9))
+        for phi in (states / np.linalg.norm(states, axis=1, keepdims=True), np.linalg.qr(states.T)[0].T):
+            p = rng.dirichlet(np.ones(size))
+            eigenvalues = np.linalg.eigvalsh((phi.T * p) @ phi.conj())
+            entropy = -np.sum(eigenvalues[eigenvalues > 1e-12] * np.log(eigenvalues[eigenvalues > 1e-12]))
+            q = np.abs(phi.conj() @ phi.T) ** 2 @ p
+            bound = -p @ np.log(q)
+            assert bound <= entropy + 1e-12
+            assert np.all(q >= p - 1e-12)
+            a = p * rng.uniform(0.5, 2.0, size)
+            assert np.all(log_tangent(q, a) >= np.log(q) - 1e-12)
+    assert bound == pytest.approx(entropy)  # the last states are orthonormal
+    np.testing.assert_allclose(log_tangent(q, q), np.log(q))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_entropy_of_overlapping_states_is_bounded_by_the_geometric_mean(seed):
+    """For any a > 0 S(rho) is above the bound, and that of Jensen with the same a is below it."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(7, 0.5))
+    states = np.eye(7) + 0.3 * (rng.normal(size=(7, 7)) + 1j * rng.normal(size=(7, 7)))
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    values = np.linalg.eigvalsh(np.einsum("k,ka,kb->ab", p, states, states.conj()))
+    entropy = -np.sum(values * np.log(np.maximum(values, 1e-300)))
+    squared = np.abs(states.conj() @ states.T) ** 2 - np.eye(7)
+    for a in (p, p + 0.1, rng.uniform(size=7), 5 * rng.uniform(size=7)):
+        own = p @ (np.log(a) + p / a - 1)
+        geometric = own + np.einsum("k,l,kl->", p / np.sqrt(a), p / np.sqrt(a), squared)
+        jensen = own + np.einsum("k,l,kl->", p / a, p, squared)
+        assert entropy >= -geometric - 1e-12
+        assert jensen >= geometric - 1e-12
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.4])
+def test_entropy_of_a_factor_on_a_complete_set_is_bounded_without_overlaps(strength):
+    """Phi_n = e^J D_n, D_n a random orthonormal set, J diagonal: S(rho) from the eigenvalues of the Gram matrix."""
+    rng, size = np.random.default_rng(3), 40
+    D = np.linalg.qr(rng.normal(size=(size, size)))[0]
+    J, p = strength * rng.normal(size=size), rng.dirichlet(np.ones(size))
+    M = D.T @ (np.exp(2 * J)[:, None] * D)
+    norm = np.diag(M)
+    G = np.sqrt(p[:, None] * p / np.outer(norm, norm)) * M
+    eigenvalues = np.linalg.eigvalsh(G)
+    exact = -np.sum(eigenvalues * np.log(eigenvalues))
+    of_labels, complete = -np.sum(p * np.log(p)), D.T @ (np.exp(4 * J)[:, None] * D)
+    bound = of_labels + p @ np.log(norm) - np.log(np.sum(p / norm * np.diag(complete)))
+    assert bound <= exact <= of_labels
+    mean, square = (p @ np.diag(D.T @ (J[:, None] ** power * D)) for power in (1, 2))
+    lost = 4 * (square - mean**2)
+    assert of_labels - bound == pytest.approx(lost, rel=0.1 if strength < 0.1 else 1.0)

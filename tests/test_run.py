@@ -131,15 +131,18 @@ def test_checkpoint_of_another_system_is_refused(copy, tmp_path, capsys):
     assert "is of" in capsys.readouterr().err
 
 
-def test_finished_run_is_not_trained_again_unless_asked(copy, capsys):
+def test_finished_run_is_not_trained_again_unless_asked(copy, capsys, told):
     assert main(["resume", str(copy)]) == 0
     assert "finished" in capsys.readouterr().out
     assert main(["resume", str(copy), "--steps", "40"]) == 0
+    phases = "reading", "setting up", "compiling", "step", "evaluating", "drawing"
+    told(capsys.readouterr().out, *phases)
     assert _summary(copy)["steps"] == 40
 
 
-def test_evaluate_with_more_samples_shrinks_the_error(finished, copy):
+def test_evaluate_with_more_samples_shrinks_the_error(finished, copy, capsys, told):
     assert main(["evaluate", str(copy), "--samples", "4000"]) == 0
+    told(capsys.readouterr().out, "reading", "evaluating 4000", "computing the reference", "drawing")
     assert _summary(copy)["F"]["error"] < _summary(finished)["F"]["error"]
 
 
@@ -377,8 +380,112 @@ def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
 @pytest.mark.parametrize("kind", SYSTEMS.values(), ids=lambda kind: kind.name)
 def test_configuration_of_every_system_comes_back(tmp_path, kind):
     """Systems whose beta follows from a temperature too."""
-    small = {"electron-gas": {"n": 2, "theta": 0.5, "cutoff": 9}, "qubits": {"hamiltonian_file": "-1 Z0 Z1"}}
+    small = {"electron-gas": {"n": 2, "theta": 0.5, "cutoff": 9}, "qubits": {"hamiltonian_file": "-1 Z0 Z1"},
+             "spins": {"couplings": 1 - np.eye(3)}}  # fmt: skip
     system = kind(**small.get(kind.name, {}))
     prepare(tmp_path / "run", system, system.beta, method_of(system).configure(system))
     again, beta, config = read_config(tmp_path / "run")
     assert (again.parameters(), beta, config) == (system.parameters(), system.beta, method_of(system).configure(system))
+
+
+def test_values_that_rest_on_few_samples_are_not_called_unbiased(tmp_path, capsys):
+    """An untrained density far from the system: the weights of a few samples decide, and everything printed says so."""
+    main(["run", "ising", "--l", "8", "--beta", "0.6", "--density", "product", "--steps", "2", "--samples", "1000",
+          "--out", str(tmp_path / "run")])  # fmt: skip
+    summary, shown = json.loads((tmp_path / "run" / "summary.json").read_text()), capsys.readouterr().out
+    assert summary["trusted"] is False and len(summary["warnings"]) == 2
+    assert all(summary["importance"][name]["error"] is None for name in ("lnZ", "F", "E", "S"))
+    assert "unbiased" not in shown and "(reweighted)" not in shown and "warning: reweighted" in shown
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "not to be trusted" in page and "free of it" not in page
+
+
+def test_a_trained_density_is_trusted(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["trusted"] is True and summary["warnings"] == []
+
+
+def _column(folder, name):
+    lines = (folder / "metrics.csv").read_text().splitlines()
+    at = lines[0].split(",").index(name)
+    return [float(line.split(",")[at]) for line in lines[1:]]
+
+
+@pytest.mark.parametrize("kind", [["ising", "--l", "2", "--batch", "16"], ["tfim", "--shape", "3"]], ids=lambda k: k[0])
+def test_run_that_is_trained_further_never_gets_hotter(kind, tmp_path, capsys):
+    """However many more steps, also where an interruption cut them; the steps are in the configuration."""
+    folder = tmp_path / "r"
+    options = ["--steps", "10", "--samples", "100", "--reference", "false"]
+    assert main(["run", *kind, *options, "--out", str(folder)]) == 0
+    assert main(["resume", str(folder), "--steps", "50"]) == 0
+    beta = _column(folder, "beta")
+    assert len(beta) == 50 and beta == sorted(beta) and len(set(beta[10:])) == 1 and beta[0] < beta[-1]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["config"]["steps"] == 50 and config["continued"] == [10]
+    (folder / "summary.json").unlink()
+    for path in (folder / "checkpoints").glob("step-*50.npz"):
+        path.unlink()
+    assert main(["resume", str(folder)]) == 0
+    assert _column(folder, "beta") == beta
+
+
+@pytest.mark.parametrize(("steps", "annealed"), [(400, 0.05), (40, 0.5), (20, 0.5)])
+def test_annealing_keeps_its_steps_and_is_not_cut(steps, annealed):
+    from massieu.methods.classical.options import ClassicalOptions
+
+    further = ClassicalOptions(steps=40, anneal=0.5).further(steps)
+    assert further.steps == steps and further.anneal == annealed
+
+
+@pytest.mark.parametrize("samples", [100, 200, 1500, 2600])
+def test_as_many_samples_are_drawn_as_were_asked_for(samples, monkeypatch):
+    from massieu.methods.classical import evaluate as of_classical
+
+    seen, real = [], of_classical._observables
+    monkeypatch.setattr(of_classical, "_observables", lambda *a: seen.append(len(a[1])) or real(*a))
+    found = ms.minimize(ms.Ising(l=3), steps=1, batch=16, samples=samples)
+    assert seen == [samples] and found.summary()["samples"] == samples
+    assert len(found.result.samples["x"]) == len(found.result.samples["energy"]) == min(samples, of_classical.KEPT)
+    numbers = [found.F.error, found.result.observables["mcmc"]["r_hat"], found.result.observables["abs_m"]["error"]]
+    assert np.all(np.isfinite(numbers))
+
+
+def test_few_samples_at_every_value_of_a_range():
+    found = ms.minimize(ms.Ising(l=2), range="beta:0.2:0.6", steps=1, batch=16, samples=150)
+    assert np.all(np.isfinite(found.result.observables["range"]["F"]["error"]))
+
+
+def test_chains_say_how_many_samples_they_drew():
+    found = ms.minimize(ms.systems.Hydrogen(n=1, clamped=True), steps=1, batch=16, samples=100, reference=False)
+    assert found.summary()["samples"] == 16 * 16  # at least sixteen sweeps of all walkers
+
+
+def test_evaluation_draws_other_samples_than_the_run_did(finished, copy):
+    before = np.load(copy / "samples.npz")["x"]
+    assert main(["evaluate", str(copy)]) == 0
+    after, summary = np.load(copy / "samples.npz")["x"], _summary(copy)
+    assert before.shape == after.shape and summary["samples"] == 1000
+    assert not np.array_equal(before, after)
+    difference = abs(summary["F"]["value"] - _summary(finished)["F"]["value"])
+    assert 0 < difference < 5 * np.hypot(summary["F"]["error"], _summary(finished)["F"]["error"])
+
+
+@pytest.mark.parametrize("line", ["ising --l 64", "sk --n 1000", "coulomb-trap --n 30", "phi4 --l 32"])
+def test_dry_run_makes_no_density_and_no_reference(line, capsys, monkeypatch):
+    def slow(*_):
+        raise AssertionError("not in a dry run")
+
+    name, *parameters = line.split()
+    kind = SYSTEMS[name]
+    for method in ("reference", "known"):
+        monkeypatch.setattr(kind, method, slow)
+    real = kind.default_density
+    monkeypatch.setattr(kind, "default_density", lambda self, seed: real(self, seed) if self.size <= 4 else slow())
+    assert main(["run", name, *parameters, "--dry-run"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["system"] == name
+
+
+def test_dry_run_refuses_what_the_run_would(refused):
+    refused(["run", "ising", "--gradient", "pathwise", "--dry-run"], "without pathwise for BlanketMADE")
+    refused(["run", "ising", "--density", "mad", "--dry-run"], "did you mean made")
+    refused(["run", "sk", "--density", "pixelcnn", "--dry-run"], "not a lattice")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.quick
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 TOOLS = {
     "errors", "version", "units", "principle", "geometry", "linear_algebra", "statistics", "optimize", "estimators",
-    "sampling", "progress", "text",
+    "sampling", "progress", "text", "strict_json", "signals",
 }  # fmt: skip
 LAYERS = [
     TOOLS,

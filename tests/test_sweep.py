@@ -181,6 +181,71 @@ def test_directory_of_something_else_is_left_alone(tmp_path, refused):
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "grid", "names"),
+    [
+        ("sk", {"couplings_seed": (1234567890123, 1234567890124)}, "couplings-seed-"),
+        ("sk", {"beta": (0.1, 0.1 + 1e-16, 0.3, 0.1 + 0.2, 1.0)}, "beta-"),
+        ("ising", {"boundary": ("periodic", "open"), "shape": ("2x3", "3x2")}, "boundary-periodic_shape-2x3"),
+    ],
+)
+def test_no_two_points_share_a_directory(kind, grid, names):
+    points = sweep.plan(ms.systems.SYSTEMS[kind], {"n": 4, **grid} if kind == "sk" else grid, {}).points
+    assert len({point.name for point in points}) == len(points) == np.prod([len(values) for values in grid.values()])
+    assert points[0].name.startswith(names)
+    if "beta" in grid:
+        assert [point.name for point in points][2:] == ["beta-0.3", "beta-0.30000000000000004", "beta-1"]
+
+
+def test_point_is_believed_only_if_it_is_of_this_sweep(finished, tmp_path, capsys):
+    """Another run in its place, finished or not, is refused; one that was trained further is not."""
+    import shutil
+
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    assert main(["resume", str(copy / POINTS[0]), "--steps", "4"]) == 0
+    assert main([*SWEEP, "--out", str(copy)]) == 0
+    for given, word in (
+        (["--beta", "0.4"], "its beta is 0.4"),
+        (["--beta", "0.5", "--batch", "32"], "its batch is 32"),
+    ):
+        shutil.rmtree(copy / POINTS[1])
+        assert main(["run", "sk", "--n", "6", *TINY, *given, "--out", str(copy / POINTS[1])]) == 0
+        for name in ("nothing", "summary.json"):
+            (copy / POINTS[1] / name).unlink(missing_ok=True)
+            capsys.readouterr()
+            assert main([*SWEEP, "--out", str(copy)]) == 2
+            error = capsys.readouterr().err
+            assert error.count("\n") == 1 and str(copy / POINTS[1]) in error and word in error
+
+
 def test_plan_from_python_takes_tuples():
     plan = sweep.plan(Ising, {"l": 2, "beta": (0.1, 0.2)}, {"steps": 2})
     assert [point.system.beta for point in plan.points] == [0.1, 0.2]
+
+
+def test_a_sweep_in_python_is_a_table(tmp_path):
+    """Numbers and words vary; every point is a run of its own, and the directory continues."""
+    given = {"shape": ["2x3", "1x6"], "beta": np.array([0.4, 0.8]), "steps": 4, "batch": 64, "samples": 400}
+    table = ms.sweep(ms.Ising, out=tmp_path / "grid", **given)
+    assert len(table) == 4
+    assert table["shape"].tolist() == ["2x3", "2x3", "1x6", "1x6"]
+    assert table["beta"].tolist() == [0.4, 0.8] * 2
+    exact = [ms.Ising(shape=row["shape"], beta=row["beta"]).known().best.lnZ.value for row in table]
+    assert np.all(np.abs(table["lnZ"] - exact) < 5 * table["lnZ_error"] + 1e-9)
+    assert {"F", "C_error", "ess", "abs_m", "abs_m_error", "F_reference"} <= set(table.names)
+    assert repr(table).splitlines()[0].split()[:3] == ["shape", "beta", "F"]
+    assert "<table>" in table._repr_html_()
+    assert table.to_csv(tmp_path / "table.csv").read_text() == (tmp_path / "grid" / "sweep.csv").read_text()
+    again = ms.sweep(ms.Ising, out=tmp_path / "grid", **given)
+    assert [row["F"] for row in again] == [row["F"] for row in table]
+    with pytest.raises(ms.InputError, match=r"column = lnz: must be one of .*did you mean lnZ"):
+        table["lnz"]
+    with pytest.raises(ms.InputError, match="no such option"):
+        ms.sweep(ms.Ising, beta=[0.4, 0.8], stepz=3)
+
+
+def test_words_vary_on_the_command_line(capsys):
+    assert main(["sweep", "ising", "--shape", "4x4,2x8", "--boundary", "periodic,open", "--dry-run"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"shape-{shape}_boundary-{boundary}" for shape in ("4x4", "2x8") for boundary in ("periodic", "open")
+    ]

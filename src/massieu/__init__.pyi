@@ -7,13 +7,19 @@ from .baselines.bounds import log_partition_bounds as log_partition_bounds
 from .errors import InputError as InputError
 from .errors import RunError as RunError
 from .learning.fit import fit as fit
+from .physics.lattices import Lattice as Lattice
+from .physics.lattices import lattice as lattice
 from .principle import Estimate as Estimate
+from .report.grid import sweep as sweep
 from .report.run import Run as Run
 from .report.run import minimize as minimize
+from .runs.continued import load as load
+from .runs.run import problem as problem
 from .systems.base import ClassicalSystem as ClassicalSystem
 from .systems.base import PairwiseSpins as PairwiseSpins
 from .systems.base import parameter as parameter
 from .systems.coulomb_trap import CoulombTrap as CoulombTrap
+from .systems.edwards_anderson import EdwardsAnderson as EdwardsAnderson
 from .systems.electron_gas import ElectronGas as ElectronGas
 from .systems.hopfield import Hopfield as Hopfield
 from .systems.ising import Ising as Ising
@@ -27,5 +33,6 @@ from .systems.qubits import Qubits as Qubits
 from .systems.qubits import QubitSystem as QubitSystem
 from .systems.qubits import TransverseIsing as TransverseIsing
 from .systems.sk import SK as SK
+from .systems.spins import Spins as Spins
 from .systems.trapped_electrons import TrappedElectrons as TrappedElectrons
 from .version import __version__ as __version__

@@ -62,7 +62,7 @@ def natural_gradient(
         grads: Any, state: NaturalState, params: Any = None, *, scores: Any, **_: Any
     ) -> tuple[Any, NaturalState]:
         score = _flat(scores, blocks, 1)
-        score = score - jnp.mean(score, axis=0)
+        score = score - jnp.mean(score, axis=0, keepdims=True)
         count = state.updates + 1
         metric = memory * state.fisher + (1 - memory) * jnp.einsum("bkp,bkq->kpq", score, score) / len(score)
         gradient = momentum * state.gradient + (1 - momentum) * _flat(grads, blocks, 0)
@@ -163,7 +163,7 @@ def stochastic_reconfiguration(
             size = jnp.sqrt(scale / (1 - memory**count))
             size = size + floor * jnp.sqrt(jnp.mean(size**2)) + 1e-30
             kept = momentum * state.direction if kind == "spring" else jnp.zeros_like(state.direction)
-            step = kept + _sample_space(o / size, residual - o @ kept, damping) / size
+            step = kept + _sample_space(o / size[None], residual - o @ kept, damping) / size
             new = ReconfigurationState(state.fisher, step, scale, count)
             blind = jnp.linalg.norm(size * step)
         length = jnp.sqrt(jnp.mean((o @ step) ** 2))
@@ -222,7 +222,7 @@ def imaginary_time(
         s, k, g = [value / (1 - rate**count) for rate, value in zip(rates, kept, strict=True)]
         matrix = s / tau + k
         size = jnp.sqrt(jnp.diagonal(matrix)) + 1e-30
-        relative = matrix / size[:, None] / size + damping * jnp.eye(len(size))
+        relative = matrix / size[:, None] / size[None] + damping * jnp.eye(len(size))
         step = jnp.linalg.solve(relative, g / size) / size
         length = jnp.sqrt(jnp.maximum(step @ s @ step, 0.0))
         rate = schedule(state.updates) * jnp.minimum(1.0, trust / jnp.maximum(length, 1e-30))

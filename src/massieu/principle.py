@@ -7,6 +7,31 @@
     pathwise grad          dF/dphi   = E_z[ d/dphi ( H(g_phi(z)) + kT ln p_phi(g_phi(z)) ) ]
     wavefunction grad      dF/dtheta = 2 Re E[ (E_loc - <E>)^* d ln Psi_theta/dtheta ]
 
+States Phi_n that are normalised but not orthogonal keep the bound with q in place of p in the entropy,
+
+    F[rho] <= E_{n~p}[ kT ln q(n) + E_loc ],     q(n) = <Phi_n|rho|Phi_n> = sum_n' p(n') |<Phi_n|Phi_n'>|^2  >=  p(n)
+
+Proof: -Tr rho ln rho = -sum_n p(n) <Phi_n|ln rho|Phi_n>, linear in rho.  In the eigenbasis of rho, with weights
+|<k|Phi>|^2 that sum to one, <Phi|ln rho|Phi> = sum_k |<k|Phi>|^2 ln lambda_k <= ln sum_k |<k|Phi>|^2 lambda_k (Jensen).
+For orthonormal states q = p.  Noisy q: `log_tangent`.
+
+A bound that loses less needs the Gram matrix G_nn' = sqrt(p p') <Phi_n|Phi_n'>, which has the spectrum of rho and the
+diagonal p.  For any a(n) > 0,
+
+    S(rho) >= -E_n[ ln a + p/a - 1 ] - E_{n,n'}[ 1(n' != n) |<Phi_n|Phi_n'>|^2 / sqrt(a a') ]
+
+Proof: with sigma = diag(a)/c, c = sum a, S(G) = -Tr G ln sigma - D(G|sigma), and D(G|sigma) <= ln Tr[(sigma^-1/4 G
+sigma^-1/4)^2], the sandwiched Renyi divergence of order 2, which is not below that of order 1 (Mueller-Lennert, Dupuis,
+Szehr, Fehr and Tomamichel, J. Math. Phys. 54, 122203 (2013)).  The trace is c X, X = sum_nn' |G_nn'|^2/sqrt(a a'),
+so that S(rho) >= -E[ln a] - ln X, and ln X <= X - 1.  Jensen's bound with the tangent at a has (1/a + 1/a')/2 in the
+place of 1/sqrt(a a'): it is never above.  Linear in |<Phi_n|Phi_n'>|^2: noise in it leaves the bound unbiased.
+
+Where Phi_n = e^J D_n/sqrt(N_n) with orthonormal D_n, N_n = <D_n|e^{2J}|D_n>, no pair is needed: a = p/N gives
+|G_nn'|^2/sqrt(a a') = sqrt(w w') |<D_n|e^{2J}|D_n'>|^2, w = p/N, and sqrt(w w') <= (w + w')/2 with the completeness of
+the D_n gives X <= sum_n w <D_n|e^{4J}|D_n>, that is
+
+    S(rho) >= S(p) + E_n[ ln N_n ] - ln E_n E_{x~|Phi_n|^2}[ e^{2J} ]
+
 For the exact density F_loc is constant: Var(F_loc) -> 0 measures how far the ansatz is from the truth without
 knowing the truth.  A density is split into (params, static) by `trainable`; gradients have the shape of params.
 """
@@ -20,6 +45,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import paramax
 from jax import Array
 
@@ -34,6 +60,8 @@ class Estimate(NamedTuple):
     error: float = 0.0
 
     def __str__(self) -> str:
+        if math.isnan(self.error) and math.isfinite(self.value):
+            return f"{self.value:.4g} (error unknown)"
         if not (math.isfinite(self.value) and math.isfinite(self.error) and self.error > 0):
             return f"{self.value:.10g}" + ("" if self.error == 0 else f" +- {self.error}")
         digits = -math.floor(math.log10(self.error))
@@ -60,6 +88,14 @@ class Samples(NamedTuple):
 def local_free_energy(samples: Samples, beta: Array | float) -> Array:
     """F_loc = H + kT ln p of each sample (B,)."""
     return samples.energy + samples.log_prob / beta
+
+
+def log_tangent(q: Any, a: Any) -> Any:
+    """ln a + (q - a)/a >= ln q for any a > 0: linear in q, so that noise of zero mean in q leaves an upper bound.
+
+    Equal where a = q; a must not know the noise.  Arrays of one shape.
+    """
+    return np.log(a) + (q - a) / a
 
 
 def trainable(density: Any) -> tuple[Params, Any]:

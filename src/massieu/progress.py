@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any, Protocol
@@ -24,6 +25,11 @@ class Progress(Protocol):
         """No more steps."""
 
 
+def _apart(beta: float, other: float) -> bool:
+    """Whether these are two temperatures; rounding does not count."""
+    return not math.isnan(other) and not math.isclose(beta, other, rel_tol=1e-9)
+
+
 class Silent:
     """Shows nothing."""
 
@@ -39,7 +45,7 @@ class Lines:
 
     def __init__(self, reference: Estimate | None = None, stream: Any = None):
         self.stream = sys.stdout if stream is None else stream
-        self.reference = reference
+        self.reference, self.at_beta = reference, math.nan  # not nan: only there does the reference apply
         self.began = self.shown = time.monotonic()
         self.first: int | None = None
         self.bar: Any = None
@@ -61,12 +67,13 @@ class Lines:
     def _line(self, step: int, row: dict[str, float], now: float, steps: int) -> str:
         rate = (step - (self.first or 0)) / max(now - self.began, 1e-9)
         left = f"{(steps - step) / rate:.0f} s left" if rate > 0 else "compiling"
-        reference = f"  reference {self.reference.value:.6g}" if self.reference else ""
-        F = Estimate(row["F"], row["F_error"])
+        F, annealing = Estimate(row["F"], row["F_error"]), _apart(row["beta"], self.at_beta)
+        reference = f"  reference {self.reference.value:.6g}" if self.reference and not annealing else ""
+        beta = f"annealing to beta {self.at_beta:.4g}, at " * annealing + f"beta {row['beta']:.4g}"
         measure = (
             f"ESS {row['ess']:.3f}" if "ess" in row else f"Var {row['F_var']:.3g}  acceptance {row['acceptance']:.2f}"
         )
-        return f"beta {row['beta']:.4g}  F {F}{reference}  {measure}  {rate:.2f} steps/s  {left}"
+        return f"{beta}  F {F}{reference}  {measure}  {rate:.2f} steps/s  {left}"
 
     def _live(self, step: int, steps: int, text: str) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

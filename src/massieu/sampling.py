@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 SHORTEST = 1024  # numbers that `initial_normal` draws at least
+BURN_IN = 0.2  # of the proposals: chains start from these
 TARGET = {"metropolis": 0.5, "mala": 0.65}  # acceptance that the step adapts to
 
 
@@ -41,21 +42,25 @@ class Chains(NamedTuple):
 def neural_proposals(log_weights: np.ndarray, chains: int, rng: np.random.Generator) -> Chains:
     """Independence Metropolis over proposals drawn from p, with ln w = -beta H - ln p (Nicoli et al. 2020).
 
-    The proposals (M,) are dealt to the chains in order; the first of each chain is its start.  Chain averages converge
-    to the Boltzmann distribution whatever p is, as long as p > 0 where it is.
+    The first BURN_IN of the proposals (M,) are where chains start from, drawn in proportion to w (sampling-importance
+    resampling); the others are dealt to the chains in order.  Chain averages converge to the Boltzmann distribution
+    whatever p is, as long as p > 0 where it is.
     """
+    chains = max(1, min(chains, len(log_weights) // 2))
     length = len(log_weights) // chains
-    proposals = np.arange(chains * length).reshape(chains, length)
+    skipped = max(1, int(BURN_IN * length))
+    first = chains * skipped
+    proposals = np.arange(first, chains * length).reshape(chains, length - skipped)
+    share = np.exp(log_weights[:first] - log_weights[:first].max())
+    held = rng.choice(first, size=chains, p=share / share.sum())
     log_u = np.log(rng.uniform(size=proposals.shape))
-    held = proposals[:, 0].copy()
     index, accepted = np.empty_like(proposals), 0
-    index[:, 0] = held
-    for t in range(1, length):
+    for t in range(proposals.shape[1]):
         accept = log_u[:, t] < log_weights[proposals[:, t]] - log_weights[held]
         held = np.where(accept, proposals[:, t], held)
         index[:, t] = held
         accepted += int(accept.sum())
-    return Chains(index, accepted / max(1, chains * (length - 1)))
+    return Chains(index, accepted / max(1, proposals.size))
 
 
 class Walkers(NamedTuple):

@@ -7,11 +7,15 @@ Phys. 91, 461 (1989)).  Importance weights: the delta method.  All functions tak
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import scipy  # its parts are imported when first used
 
 from massieu.principle import Estimate
+
+MOST_R_HAT = 1.05
+FEWEST_INDEPENDENT = 100  # samples of all chains, in the bulk and in the tails
 
 
 def mean(values: np.ndarray, unit: float = 0.0) -> Estimate:
@@ -53,16 +57,30 @@ def stratified(values: np.ndarray, group: np.ndarray) -> Estimate:
 
 
 def blocking(chains: np.ndarray) -> Estimate:
-    """Mean of correlated chains (C, T) or (T,); error: the largest over block lengths with >= 32 blocks."""
+    """Mean of correlated chains (C, T) or (T,); error: that of the autocorrelation time, or larger ones of block means.
+
+    The means of whole chains, of 8 or more, and of blocks, of at least 32, raise the error only by more than they are
+    uncertain themselves: the largest of many noisy errors would be too large.
+    """
     chains = np.atleast_2d(np.asarray(chains, float))
-    value, error = float(chains.mean()), 0.0
-    while True:
-        count = chains.size
-        error = max(error, math.sqrt(chains.var(ddof=1) / count)) if count > 1 else math.nan
-        if chains.shape[1] < 2 or count < 64:
-            return Estimate(value, error)
+    value, size = float(chains.mean()), chains.size
+    if size < 2:
+        return Estimate(value, math.nan)
+    error = math.sqrt(chains.var(ddof=1) * autocorrelation_time(chains) / size)
+    if len(chains) >= 8:
+        error = _raised(error, chains.mean(axis=1), 1.0 / len(chains))
+    length = 1
+    while chains.shape[1] >= 2 and chains.size >= 64:
         even = chains.shape[1] // 2 * 2
-        chains = chains[:, :even].reshape(len(chains), -1, 2).mean(axis=2)
+        chains, length = chains[:, :even].reshape(len(chains), -1, 2).mean(axis=2), 2 * length
+        error = _raised(error, chains, length / size)  # of all samples, those that fill no block too
+    return Estimate(value, error)
+
+
+def _raised(error: float, means: np.ndarray, share: float) -> float:
+    """The error that means over a share of the samples each give, where it is clearly the larger one."""
+    other = math.sqrt(means.var(ddof=1) * share)
+    return other if other * (1 - 1 / math.sqrt(2 * (means.size - 1))) > error else error
 
 
 def autocorrelation_time(chain: np.ndarray) -> float:
@@ -79,21 +97,74 @@ def autocorrelation_time(chain: np.ndarray) -> float:
     return float(max(1.0, tau[window[0] if len(window) else -1]))
 
 
-def split_r_hat(chains: np.ndarray) -> float:
-    """Split R-hat of chains (C, T): near 1 when all halves of all chains agree (Gelman et al., BDA3, 11.4)."""
-    half = chains.shape[1] // 2
-    halves = np.concatenate([chains[:, :half], chains[:, half : 2 * half]])
-    within = halves.var(axis=1, ddof=1).mean()
-    between = half * halves.mean(axis=1).var(ddof=1)
-    return math.sqrt(((half - 1) / half * within + between / half) / within) if within > 0 else 1.0
+class Mixing(NamedTuple):
+    """How far chains agree: rank-normalised split R-hat, and effective numbers of samples in the bulk and the tails.
+
+    (Vehtari, Gelman, Simpson, Carpenter and Buerkner, Bayesian Analysis 16, 667 (2021).)  r_hat is inf for chains that
+    stand still at different values, and nan where all values are alike: neither says that they have mixed.
+    """
+
+    r_hat: float
+    ess_bulk: float
+    ess_tail: float
+    autocorrelation_time: float  # in steps, at most the length of all chains
+
+    def as_dict(self) -> dict[str, float]:
+        """For JSON files."""
+        return self._asdict()
+
+    def doubt(self) -> str | None:
+        """What speaks against averages over these chains, in a few words; None if nothing does."""
+        if not mixed(self.r_hat):
+            return f"the chains have not mixed ({unmixed(self.r_hat)})"
+        least = min(self.ess_bulk, self.ess_tail)
+        if least < FEWEST_INDEPENDENT:
+            return f"the chains are too short ({least:.0f} independent samples, fewer than {FEWEST_INDEPENDENT})"
+        return None
+
+
+def mixed(r_hat: float) -> bool:
+    """Whether R-hat is near enough to 1; nan, of chains that stand still, is not."""
+    return r_hat <= MOST_R_HAT
+
+
+def unmixed(r_hat: float) -> str:
+    """How an R-hat that is not near enough to 1 is said."""
+    return f"R-hat {r_hat:.3g} above {MOST_R_HAT}" if math.isfinite(r_hat) else "they stand still"
+
+
+def mixing(chains: np.ndarray) -> Mixing:
+    """Diagnostics of chains (C, T) by arviz-stats."""
+    from arviz_stats.base import array_stats  # half a second to import
+
+    chains = np.atleast_2d(np.asarray(chains, float))
+    if np.all(np.ptp(chains, axis=1) <= 1e-12 * np.maximum(1.0, np.abs(chains[:, 0]))):
+        alike = np.ptp(chains) <= 1e-12 * max(1.0, abs(float(chains[0, 0])))
+        return Mixing(math.nan if alike else math.inf, 0.0, 0.0, float(chains.size))
+    if chains.shape[1] < 4:
+        return Mixing(math.nan, 0.0, 0.0, math.nan)
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    bulk = array_stats.ess(chains, method="bulk", **axes)
+    tail = array_stats.ess(chains, method="tail", prob=(0.1, 0.9), **axes)
+    r_hat = array_stats.rhat(chains, method="rank", **axes)
+    return Mixing(float(r_hat), float(bulk), float(np.nan_to_num(tail)), autocorrelation_time(chains))
 
 
 def r_hat_within(chains: np.ndarray) -> float:
-    """R-hat of chains (G, W, T) that agree within each of G groups, pooled over the groups; groups may differ."""
+    """R-hat of chains (G, W, T) that agree within each of G groups, pooled over the groups; groups may differ.
+
+    As in `Mixing`: inf for chains that stand still at different values, nan if also those of a group are all alike; inf
+    where a value is not a number.
+    """
+    if not np.all(np.isfinite(chains)):
+        return math.inf
     steps = chains.shape[2]
+    size = 1e-12 * np.maximum(1.0, np.abs(chains[:, :1, :1]))
+    if np.all(np.ptp(chains, axis=2, keepdims=True) <= size):
+        return math.nan if np.all(np.ptp(chains, axis=(1, 2), keepdims=True) <= size) else math.inf
     within = chains.var(axis=2, ddof=1).mean()
     between = steps * chains.mean(axis=2).var(axis=1, ddof=1).mean()
-    return math.sqrt(((steps - 1) / steps * within + between / steps) / within) if within > 0 else 1.0
+    return math.sqrt(((steps - 1) / steps * within + between / steps) / within)
 
 
 def equilibrated(series: np.ndarray) -> int:
@@ -166,6 +237,13 @@ def reweighted_mean(values: np.ndarray, log_weights: np.ndarray) -> Estimate:
     w = normalised_weights(log_weights)
     value = float(np.mean(w * values))
     return Estimate(value, float(np.sqrt(np.mean((w * (values - value)) ** 2) / len(w))))
+
+
+def reweighted_entropy(energy: np.ndarray, log_weights: np.ndarray, beta: float) -> Estimate:
+    """S = beta E + ln Z of reweighted energies (M,), ln w = -beta H - ln p; both terms from the same samples."""
+    w, E = normalised_weights(log_weights), reweighted_mean(energy, log_weights).value
+    influence = w * (1 + beta * (energy - E))  # of each sample: the errors of E and ln Z are correlated
+    return Estimate(beta * E + log_mean_weight(log_weights).value, mean(influence, unit=1.0).error)
 
 
 def z_score(a: Estimate, b: Estimate) -> float:

@@ -1,5 +1,6 @@
 """Laws of the correlated states: cusps, derivatives, symmetry, scores; overlaps vanish between total momenta."""
 
+import itertools
 from functools import cache
 
 import equinox as eqx
@@ -109,7 +110,10 @@ def test_exchange_translation_and_period(name):
 
 @pytest.mark.parametrize(("dim", "spins", "pairs"), [(2, (2, 2), ((0, 1), (1, 2))), (3, (2, 1), ((0, 1), (0, 2)))])
 def test_local_energy_is_finite_at_contact(dim, spins, pairs):
-    """The pole 2/r of the potential is gone for equal and opposite spins: E_loc changes by O(r) only."""
+    """The pole 2/r of the potential is gone for equal and opposite spins: E_loc changes by O(r) only.
+
+    For all factors that few electrons are mixed with.
+    """
     system = ElectronGas(n=sum(spins), dim=dim, rs=3.0, theta=0.5, n_down=spins[1], polarised=spins[0] != spins[1])
     jastrow = Jastrow(spins, dim, cusp_slopes(dim, system.length)).guess(1.5 / system.length)
     backflow = Backflow(spins, dim)
@@ -120,16 +124,16 @@ def test_local_energy_is_finite_at_contact(dim, spins, pairs):
     along = jnp.array([0.6, 0.8, 0.0][:dim])
 
     @jax.jit
-    def energy(pair, r):
+    def energy(of_pairs, pair, r):
         near = x.at[pair[1]].set(x[pair[0]] + r * along)
-        local = psi.local(label, near)
+        local = eqx.tree_at(lambda psi: psi.jastrow.pairs, psi, of_pairs).local(label, near)
         return system.kinetic_scale * local.kinetic + system.potential(near)
 
-    for pair in pairs:
-        far, close, closer = (complex(energy(jnp.array(pair), r)) for r in (1e-3, 3e-4, 1e-4))
-        pole = 2 / (1e-3 * system.length)
-        assert abs(far - close) < 0.05 * pole
-        assert abs(close - closer) < 5e-3 * pole
+    assert [factor.slopes.tolist() for factor in jastrow.factors()] == [jastrow.slopes.tolist()] * 2
+    for factor, pair in itertools.product(jastrow.factors(), pairs):
+        far, close, closer = (complex(energy(factor.pairs, jnp.array(pair), r)) for r in (3e-3, 1e-3, 3e-4))
+        assert abs(far - close) < 0.05 * 2 / (1e-3 * system.length)
+        assert abs(close - closer) < 0.5 * abs(far - close)  # what is left of a pole would grow
 
 
 def test_states_of_different_momentum_are_orthogonal():

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from massieu.densities.occupation import Occupation
+from massieu.densities.ideal_occupation import IdealOccupation
+from massieu.densities.occupation import Occupation, _pair_classes
 from massieu.geometry import integer_vectors
 from massieu.physics.fermi_gas import ideal_gas
 from massieu.principle import trainable
@@ -72,3 +73,37 @@ def test_cached_sampling_draws_from_p_with_its_log_prob(spins, twists):
         entropies.append(-np.sum(np.exp(exact) * exact))
     error = float(jnp.std(log_prob)) / math.sqrt(len(log_prob))
     assert abs(-float(jnp.mean(log_prob)) - np.mean(entropies)) < 4.5 * error
+
+
+@pytest.mark.parametrize(("spins", "twists"), [((3,), 1), ((3, 1), 1), ((2, 2), 2)])
+def test_without_interactions_it_is_the_same_ideal_gas(spins, twists):
+    p, levels, sets = _gas(spins, 0, twists)
+    momenta = integer_vectors(2, 1.5) + np.array([[0.25, 0.25], [-0.1, 0.3]])[:twists, None]
+    hot = _moved(IdealOccupation(momenta, -BETA * levels, spins))
+    for q in range(twists):
+        ideal = IdealOccupation(momenta, -BETA * levels, spins)
+        labels = _labels(sets, q)
+        np.testing.assert_allclose(jax.vmap(ideal.log_prob)(labels), jax.vmap(p.log_prob)(labels), atol=1e-11)
+        assert float(jnp.sum(jnp.exp(jax.vmap(hot.log_prob)(_labels(sets, q))))) == pytest.approx(1, abs=1e-12)
+    label, log_prob = jax.jit(jax.vmap(hot.sample_and_log_prob))(jax.random.split(jax.random.key(1), 20_000))
+    np.testing.assert_allclose(log_prob, jax.vmap(hot.log_prob)(label), atol=1e-11)
+    for q in range(twists):
+        found, count = np.unique(np.asarray(label[label[:, 0] == q]), axis=0, return_counts=True)
+        expected = count.sum() * np.exp(np.asarray(jax.vmap(hot.log_prob)(_labels(sets, q))))
+        seen = np.zeros(len(sets))
+        order = {tuple(row): i for i, row in enumerate(sets.tolist())}
+        seen[[order[tuple(row)] for row in found[:, 1:].tolist()]] = count
+        often = expected > 5
+        chi2 = np.sum((seen - expected)[often] ** 2 / expected[often]) / often.sum()
+        assert abs(chi2 - 1) < 5 * math.sqrt(2 / often.sum())
+
+
+@pytest.mark.parametrize("twist", [(0.0, 0.0), (0.25, 0.0), (0.1, 0.3)])
+def test_pairs_are_one_class_where_both_lengths_and_their_distance_are_alike(twist):
+    k = integer_vectors(2, 2.3) + np.array(twist)
+    classes, seen = _pair_classes(k, two_spins=False)[0], {}
+    for i, j in itertools.product(range(len(k)), repeat=2):
+        lengths = sorted(round(float(np.sum(k[a] ** 2)), 6) for a in (i, j))
+        alike = seen.setdefault((*lengths, round(float(np.sum((k[i] - k[j]) ** 2)), 6)), classes[i, j])
+        assert classes[i, j] == alike
+    assert len(seen) == classes.max() + 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -12,14 +13,15 @@ import pytest
 import massieu as ms
 from massieu.geometry import integer_vectors
 from massieu.methods.method import method_of
-from massieu.methods.particles import overlaps
+from massieu.methods.particles import overlaps, sectors
 from massieu.methods.particles.levels import Levels
+from massieu.methods.particles.overlap_chains import shares, squared_overlaps
 from massieu.methods.particles.sectors import Sums, eigenstates, hermitian, measured_families, spectrum, sums_of
 from massieu.physics import momentum_shells
 from massieu.states.backflow import Backflow
 from massieu.states.correlated import CorrelatedStates
 from massieu.states.jastrow import Jastrow
-from massieu.states.sectors import Family, low_sets, sorted_sectors, symmetries
+from massieu.states.sectors import Family, low_sets, sorted_sectors, symmetries, turned
 
 # thermal exact diagonalisation in plane waves (tests/data/electron_gas.json has the source): F, E, S, basis error
 EXACT = {
@@ -96,6 +98,20 @@ def test_sectors_expand_a_label_into_its_sector():
         assert not np.any(np.asarray(amplitudes)[len(own) :])
 
 
+@pytest.mark.parametrize(("spins", "most"), [((2, 2), 30), ((3, 3), 40), ((3,), 10)])
+def test_sectors_are_cut_between_orbits_not_between_levels(spins, most):
+    """Every sector with a level beyond `most` comes near it, and each symmetry maps a sector's sets onto another's."""
+    t = np.zeros(2)
+    vectors, energies = momentum_shells.levels(2, 2 * math.pi, t, 5.0)
+    sets, turns = low_sets(energies, spins, most=8000), symmetries(vectors, t, spins)
+    sectors = sorted_sectors(sets, vectors, energies, spins, turns, most, 1.0)
+    kept = {tuple(row) for row in sectors.sets.tolist()}
+    for turn in turns:
+        assert {tuple(row) for row in turned(sectors.sets, turn.orbitals, spins)[0].tolist()} == kept
+    heaviest = max(sectors.families, key=lambda family: family.weight)
+    assert most - 8 < heaviest.size <= most
+
+
 # ---- the measured Hamiltonian
 
 
@@ -161,67 +177,121 @@ def test_an_invariant_space_has_its_exact_levels_from_any_points():
 # ---- the bound on the entropy
 
 
-def _model(n_sets=6, seed=0):
-    """States with known overlaps and p of one sector of six sets of four electrons."""
+def _model(n_sets, reach=1, seed=0, twists=2):
+    """Sets of six electrons at two twists, momenta up to reach; p at each twist; overlaps of those that have any."""
     rng = np.random.default_rng(seed)
     vectors = integer_vectors(2, 2.3)
-    label = []
-    for _ in range(4000):
-        occupied = np.sort(rng.choice(len(vectors), 4, replace=False))
-        if not np.any(vectors[occupied].sum(axis=0)):
-            label.append((0, *occupied.tolist()))
-        if len(set(label)) == n_sets:
-            break
-    return np.array(sorted(set(label))), vectors, rng
+    label = set()
+    while len(label) < n_sets:
+        occupied = np.sort(rng.choice(len(vectors), 6, replace=False))
+        if np.all(abs(vectors[occupied].sum(axis=0)) <= reach):
+            label.add(tuple(occupied.tolist()))
+    sets = np.array([(q, *one) for q in range(twists) for one in sorted(label)])
+    p = np.concatenate([rng.dirichlet(np.full(n_sets, 0.3)) for _ in range(twists)])
+    total = np.concatenate([sets[:, :1], vectors[sets[:, 1:]].sum(axis=1)], axis=1)
+    squared = 0.05 * rng.uniform(size=(len(sets), len(sets)))
+    squared = np.where(np.all(total[:, None] == total, axis=2), squared + squared.T, 0.0)
+    np.fill_diagonal(squared, 0.0)
+    return sets, vectors, p, squared
 
 
-def test_bound_of_ln_q_is_unbiased_and_above():
-    """A_KK' is known up to noise: estimates average to a value just above E[ln q], and their errors are right."""
-    sets, vectors, rng = _model()
-    n, p = len(sets), np.array([0.4, 0.25, 0.15, 0.1, 0.07, 0.03])
-    amplitude = 0.25 * rng.normal(size=(n, n))
-    amplitude = 0.5 * (amplitude + amplitude.T)
-    np.fill_diagonal(amplitude, 1.0)
-    exact = float(p @ np.log(amplitude**2 @ p) - p @ np.log(p))
-    values, errors = [], []
-    for _ in range(200):
-        drawn = rng.choice(n, 30, p=p)
-        label = sets[drawn]
-        groups = overlaps.exchanges(label, vectors, (4,))
-        near = overlaps.nearby(label, sets[rng.choice(n, 200, p=p)], vectors, (4,))
-        ratios = [amplitude[drawn[g.bra], drawn[g.ket]] + 0.1 * rng.normal(size=len(g.bra)) + 0j for g in groups]
-        found = overlaps.bound(groups, ratios, np.log(p[drawn]), near)
-        values.append(found.value.value)
-        errors.append(found.value.error)
-    mean, error = np.mean(values), np.std(values) / math.sqrt(len(values))
-    assert mean > exact - 4 * error
-    assert mean < exact + 0.15 * exact + 4 * error
-    assert 0.7 < np.mean(errors) / np.std(values) < 1.4
+def _weights(sets, vectors, p, n, rng):
+    """Of n sets drawn from p at twists that are all alike; index of the sets of the pool."""
+    drawn = rng.choice(len(p), n, p=p / p.sum())
+    weights = overlaps.Weights(sets[drawn], np.log(p[drawn]), vectors, (6,), int(sets[:, 0].max()) + 1)
+    place = {tuple(one): i for i, one in enumerate(sets.tolist())}
+    return weights, drawn, np.array([place[tuple(one)] for one in weights.pool.label.tolist()])
 
 
-@pytest.mark.parametrize("spins", [(4,), (2, 2)])
-def test_ratios_are_those_of_the_determinants(spins):
+@pytest.mark.parametrize(("n_sets", "reach", "n"), [(60, 1, 800), (200, 3, 160)])
+def test_bound_of_the_entropy_is_unbiased_and_its_error_right(n_sets, reach, n):
+    """Squared overlaps are known up to noise; of many momenta few sets are drawn: estimates average to the bound."""
+    sets, vectors, p, squared = _model(n_sets, reach)
+    rng, joint, miss, errors, exacts = np.random.default_rng(3), p / 2, [], [], []
+    for seed in range(250):
+        weights, drawn, of_pool = _weights(sets, vectors, p, n, rng)
+        pairs, groups = of_pool[weights.pairs(seed)], weights.groups(seed)
+        of_pairs = squared[pairs[:, 0], pairs[:, 1]] + 0.01 * rng.normal(size=len(pairs))
+        chosen = of_pool[groups]
+        of_groups = squared[chosen[:, :, None], chosen[:, None]]
+        of_groups = of_groups + 0.01 * rng.normal(size=of_groups.shape)
+        bound = weights.bound(of_pairs, groups, of_groups).value
+        first = overlaps.Pool(sets[drawn[: n // 2]], np.log(joint[drawn[: n // 2]]), vectors, (6,))
+        total = np.concatenate([sets[:, :1], vectors[sets[:, 1:]].sum(axis=1)], axis=1)
+        a = joint + weights.floor * first.share_of(total)
+        weight = joint / np.sqrt(a)
+        exacts.append(joint @ (np.log(a / joint) + joint / a - 1) + weight @ squared @ weight)
+        miss.append(bound.value - exacts[-1])
+        errors.append(bound.error)
+    miss, errors = np.array(miss), np.array(errors)
+    assert abs(miss.mean()) < 4.5 * miss.std() / math.sqrt(len(miss)) < 0.15 * np.mean(exacts)
+    assert 0.7 < np.mean(miss**2) / np.mean(errors**2) < 1.4
+
+
+def test_pairs_share_a_momentum_and_differ_as_their_stratum_says():
+    sets, vectors, p, _ = _model(60)
+    weights, _, _ = _weights(sets, vectors, p, 3000, np.random.default_rng(1))
+    label, pairs, groups = weights.pool.label, weights.pairs(0), weights.groups(0)
+    assert pairs.shape == (overlaps.PAIRS, 2) and groups.shape == (overlaps.GROUPS, overlaps.MEMBERS)
+    for chosen in (pairs, groups):
+        total = np.concatenate([label[chosen][:, :, :1], vectors[label[chosen][:, :, 1:]].sum(axis=2)], axis=2)
+        np.testing.assert_array_equal(total, np.broadcast_to(total[:, :1], total.shape))
+
+    def apart(one, other):
+        return 6 - len(np.intersect1d(label[one, 1:], label[other, 1:]))
+
+    assert {apart(*pair) for pair in pairs} == {2}
+    _, strata = weights._in_groups(groups)
+    exact = np.array([[[apart(one, other) for one in group] for other in group] for group in groups])
+    np.testing.assert_array_equal(np.minimum(exact, 4) - 2, strata)
+
+
+def test_one_set_has_no_overlaps():
+    sets, vectors, _, _ = _model(3)
+    alone = overlaps.Weights(sets[:1].repeat(50_000, axis=0), np.zeros(50_000), vectors, (6,), 1)
+    assert not len(alone.pairs(0)) and not len(alone.groups(0))
+    none = np.zeros((0, overlaps.MEMBERS, overlaps.MEMBERS))
+    assert 0 <= alone.bound(np.zeros(0), alone.groups(0), none).value.value < 1e-12
+
+
+@pytest.mark.parametrize("spins", [(3,), (2, 2)])
+def test_squared_overlaps_are_those_of_a_quadrature(spins):
+    """Two electrons in other orbitals; <K|K'> and both norms by many independent points."""
     rng = np.random.default_rng(2)
     vectors = integer_vectors(2, 1.5)
+    jastrow = Jastrow(spins, 2, (0.5, 1.0))
+    psi = CorrelatedStates(spins, vectors, np.full((1, 2), 0.1), None, jastrow, Backflow(spins, 2))
+    sectors, sets = {}, low_sets(np.sum((vectors + 0.1) ** 2, axis=1), spins, most=60)
+    for label in sets:
+        sectors.setdefault(tuple(vectors[label].sum(axis=0)), []).append((0, *label.tolist()))
+    pairs = np.array([found[:2] for found in sectors.values() if len(found) > 1][:2])
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.uniform(size=(60_000, sum(spins), 2)))
+        values = [np.exp(np.asarray(jax.vmap(jax.vmap(psi.log_psi, (None, 0)), (0, None))(jnp.asarray(pair), x)))
+                  for pair in pairs]  # fmt: skip
+        exact = [abs(np.mean(a.conj() * b)) ** 2 / np.mean(abs(a) ** 2) / np.mean(abs(b) ** 2) for a, b in values]
+        found = []
+        for seed in range(6):
+            step, key = jnp.asarray(0.1), jax.random.key(seed)
+            found.append(squared_overlaps(psi, pairs, step, 200, key, 400, lambda v: False)[:, 0, 1])
+    mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / math.sqrt(6)
+    assert np.all(abs(mean - exact) < 4.5 * error + 0.05 * np.array(exact) + 1e-4)
+    assert np.all(error < 0.02)
+
+
+def test_shares_of_a_mixture_are_those_of_the_states():
     psi = CorrelatedStates(
-        spins, vectors, np.full((1, 2), 0.1), None, Jastrow(spins, 2, (0.5, 1.0)), Backflow(spins, 2)
+        (3,), integer_vectors(2, 1.5), np.full((1, 2), 0.1), None, Jastrow((3,), 2, (0.5, 1.0)), None
     )
-    sets = []
-    while len(sets) < 300:
-        parts = [np.sort(rng.choice(len(vectors), count, replace=False)) for count in spins]
-        sets.append((0, *np.concatenate(parts).tolist()))
-    label = np.array(sets)
-    groups = overlaps.exchanges(label, vectors, spins)
-    x = rng.uniform(size=(len(label), sum(spins), 2))
-    replaced = np.asarray(jax.vmap(lambda k, x: overlaps.replacements(psi, k, x))(label, x))[:, None]
-    log = jax.jit(jax.vmap(psi.log_psi))
-    assert groups
-    for group in groups:
-        found = group.ratios(replaced)
-        exact = np.exp(log(label[group.ket], x[group.bra]) - log(label[group.bra], x[group.bra]))
-        np.testing.assert_allclose(np.abs(found), np.abs(exact), rtol=1e-6)
-        both = found * exact.conj()
-        np.testing.assert_allclose(np.abs(both.imag), 0, atol=1e-6 * np.abs(both).max())
+    labels = jnp.array([[0, 0, 1, 2], [0, 1, 3, 4], [0, 0, 3, 6]])
+    x = jax.random.uniform(jax.random.key(1), (3, 2))
+    value = np.exp(np.asarray([psi.log_psi(label, x) for label in labels]))
+    exact = np.outer(value.conj(), value) / np.sum(abs(value) ** 2)
+    np.testing.assert_allclose(shares(psi, labels, x), exact, rtol=1e-5)
+    sum_of_both = lambda x: jnp.log(sum(jnp.exp(2 * psi.log_psi(label, x).real) for label in labels))  # noqa: E731
+    slope = psi.slope_of_sum(labels, x)
+    np.testing.assert_allclose(slope.log_density, sum_of_both(x), rtol=1e-5)
+    np.testing.assert_allclose(slope.gradient, jax.grad(sum_of_both)(x), rtol=1e-3, atol=1e-3)
 
 
 # ---- levels
@@ -247,6 +317,19 @@ def test_levels_are_found_from_noisy_energies():
     assert options.samples == 200_000
 
 
+def test_both_routes_to_the_heat_capacity_agree_for_boltzmann_weights():
+    """C = Var(ln p) = -beta Cov(E_k, ln p) where p(k) ~ exp(-beta E_k); states that are orthonormal lose no entropy."""
+    beta, levels = 0.7, np.array([0.3, 1.1, 2.0])
+    weights = np.exp(-beta * levels)
+    p = weights / (2 * weights.sum())  # two sectors alike
+    family = SimpleNamespace(sectors=np.arange(2))
+    batch = sectors.Sums(np.eye(3), np.diag(levels), np.zeros((3, 3)), {}, 1.0)
+    found = sectors._totals([(family, np.eye(3), p, 1.0)], [[batch] * 4], np.arange(4), beta)
+    assert pytest.approx(2 * float(p @ levels)) == found.E
+    assert pytest.approx(float(2 * p @ np.log(p) ** 2 - (2 * p @ np.log(p)) ** 2)) == found.C
+    assert pytest.approx(-np.log(2 * weights.sum()) / beta, abs=1e-3) == found.F
+
+
 # ---- runs
 
 
@@ -260,6 +343,15 @@ def test_few_electrons_reach_their_exact_values(key):
     assert run.F.value < F + 1e-3 * abs(F) + 2 * run.F.error + basis
     assert run.E.value == pytest.approx(E, abs=5e-3 * abs(E) + 4 * run.E.error)
     assert run.S.value == pytest.approx(S, rel=0.02)
+
+
+@pytest.mark.acceptance
+def test_two_spins_reach_the_extrapolated_diagonalisation():
+    """Two up, one down, rs 2, theta 0.5: -2.0550(3), 2.5122, 2.272 by diagonalisation, extrapolated in the basis."""
+    run = ms.minimize(ms.ElectronGas(n=3, rs=2, theta=0.5, n_down=1), states="correlated", reference=False)
+    assert run.F.value == pytest.approx(-2.0550, abs=0.002 + 4 * math.hypot(run.F.error, 3e-4))
+    assert run.S.value == pytest.approx(2.5122, rel=0.005)
+    assert 0 < run.result.C.error < 0.02 and run.result.C.value == pytest.approx(2.272, rel=0.02)
 
 
 @pytest.mark.acceptance

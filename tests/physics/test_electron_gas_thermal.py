@@ -71,6 +71,17 @@ def test_without_interaction_every_sample_gives_the_free_energy_of_the_ideal_gas
     assert run.F.value == pytest.approx(gas.ideal().F.value, abs=error + 1e-9)
 
 
+@pytest.mark.acceptance
+def test_a_hot_gas_has_too_many_orbitals_for_pairs_of_them():
+    gas = ms.ElectronGas(n=7, dim=3, rs=4.0, theta=16.0, interacting=False)
+    vectors, cut = gas.plane_waves()
+    assert len(vectors) > 3000
+    run = ms.minimize(gas, steps=1, batch=16, samples=100)
+    assert run.F.value == pytest.approx(gas.ideal().F.value + cut, rel=1e-9)
+    with pytest.raises(ms.InputError, match="states = correlated: must be flow"):
+        ms.minimize(ms.ElectronGas(n=7, dim=3, rs=4.0, theta=16.0), states="correlated", steps=1)
+
+
 def test_classical_limit_of_the_ideal_gas():
     """theta >> 1: ln Z tends to that of distinguishable particles over n! (exchange corrections fall as 1/theta)."""
     gas = ms.ElectronGas(n=3, rs=2.0, theta=200.0, interacting=False)

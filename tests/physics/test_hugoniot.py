@@ -93,6 +93,22 @@ def test_command(tmp_path, capsys):
     assert "4.677" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace(",", ", "),
+        lambda text: "# lattice-regularised diffusion Monte Carlo\n" + text.replace("\n", "\n\n", 1) + "# end\n,,,\n",
+        lambda text: "\ufeff# of a spreadsheet\n" + text.replace(",", " , ").replace("\n", "\r\n"),
+    ],
+    ids=["byte-order mark", "blanks", "comments", "all of it"],
+)
+def test_tables_of_other_programs_are_the_same_table(written, tmp_path):
+    (tmp_path / "table.csv").write_bytes(written(TABLE.read_text()).encode())
+    for found, known in zip(read_table(tmp_path / "table.csv"), read_table(TABLE), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(found, known, strict=True))
+
+
 def test_bad_tables(tmp_path, capsys):
     with pytest.raises(InputError, match="columns"):
         (tmp_path / "a.csv").write_text("x,y\n1,2\n")

@@ -63,6 +63,15 @@ def test_dual_of_a_ring_is_its_integral_over_the_field():
     np.testing.assert_allclose(dual.energy(grid[77777].reshape(dual.sides)), action[77777], rtol=1e-12)
 
 
+@pytest.mark.parametrize("shape", ["3", "2x2", "3x4"])
+def test_kernel_of_the_field_is_that_of_the_couplings(shape):
+    dual = IsingDual(shape=shape, spin_beta=0.4)
+    kernel = 0.4 * dual.spins.couplings + dual.offset * np.eye(dual.size)
+    np.testing.assert_allclose(kernel @ dual.inverse, np.eye(dual.size), atol=1e-13)
+    np.testing.assert_allclose(np.linalg.slogdet(kernel)[1], dual.log_det, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.eigvalsh(kernel)[0], 0.1)
+
+
 def test_dual_at_the_critical_point_has_the_published_constant():
     """592.8757 for 16 x 16 (exact Ising model and offset; Li and Wang's tables agree)."""
     np.testing.assert_allclose(IsingDual().reference().best.lnZ.value, 592.8757, atol=1e-4)

@@ -12,7 +12,9 @@ from massieu.geometry import integer_vectors
 from massieu.methods.particles.options import ParticleOptions
 from massieu.observables import momentum_distribution as nk
 from massieu.states import FermionFlow, PairFlow
+from massieu.states.correlated import CorrelatedStates
 from massieu.states.inversion import inverted
+from massieu.states.jastrow import Jastrow
 from massieu.states.mixing import Mixing
 
 pytestmark = pytest.mark.acceptance
@@ -30,7 +32,16 @@ def _pair(spins, mixed, size):
     return FermionFlow(spins, vectors, np.array([[0.25, -0.1]]), mixing, flow), jnp.array((0, 1, 4))
 
 
-def _by_quadrature(psi, label, shells):
+def _log_psi_of_flow(psi, label):
+    def log_psi(x):
+        z = psi.inverse(label, x, x, 100)
+        z = z - jnp.round(psi.flow(psi.coefficients(label), z)[0] - x)
+        return psi.log_psi(label, x, z)
+
+    return log_psi
+
+
+def _by_quadrature(psi, log_psi, shells):
     """Electrons in each shell, and -<lap>/(2 pi)^2: with one electron at 0 the wave of the other has all of n(k)."""
     axis = np.arange(GRID) / GRID
     grid = jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2))
@@ -39,9 +50,7 @@ def _by_quadrature(psi, label, shells):
 
         def wave(r, electron=electron):
             x = jnp.zeros((2, 2)).at[electron].set(r)
-            z = psi.inverse(label, x, x, 100)
-            z = z - jnp.round(psi.flow(psi.coefficients(label), z)[0] - x)
-            return jnp.exp(psi.log_psi(label, x, z)) * jnp.exp(-2j * jnp.pi * (twist @ r))
+            return jnp.exp(log_psi(x)) * jnp.exp(-2j * jnp.pi * (twist @ r))
 
         values = np.asarray(jax.jit(lambda points, wave=wave: jax.lax.map(wave, points, batch_size=64))(grid))
         values = np.nan_to_num(values)  # equal spins at one place: ln 0
@@ -62,7 +71,7 @@ def test_two_electrons_by_quadrature(spins, mixed):
     labels = jnp.tile(label, (count, 1))
     z = jax.jit(lambda key: psi.sample(key, labels))(jax.random.key(1))
     found = nk.momentum_distribution(psi, labels, z, jax.random.key(2), 1.0)
-    exact, kinetic = _by_quadrature(psi, label, nk.shells_of(psi))
+    exact, kinetic = _by_quadrature(psi, _log_psi_of_flow(psi, label), nk.shells_of(psi))
     value, error, orbitals = (np.array(found[name]) for name in ("value", "error", "orbitals"))
     assert np.all(np.abs(value * orbitals - exact) < 4.5 * error * orbitals + 1e-12)
     assert np.max(error) < 0.1 and np.max(np.abs(value - exact / orbitals)) > 0
@@ -76,6 +85,27 @@ def test_two_electrons_by_quadrature(spins, mixed):
     spread = np.sqrt((k2**2) @ (error * orbitals) ** 2) * np.sqrt(2)  # shells are correlated
     assert abs(k2 @ (value * orbitals) + beyond - mean) < 4.5 * np.hypot(spread, deviation)
     assert 0 <= beyond < 0.5 * kinetic
+
+
+@pytest.mark.parametrize("spins", [(2,), (1, 1)])
+def test_two_correlated_electrons_by_quadrature(spins):
+    """Samples from uniform points by their weights; the wave of the quadrature is normalised by itself."""
+    vectors = integer_vectors(2, 1.5)
+    psi = CorrelatedStates(spins, vectors, np.array([[0.25, -0.1]]), None, Jastrow(spins, 2, (12.0, 24.0)), None)
+    label, rng = jnp.array((0, 1, 4)), np.random.default_rng(0)
+    x = jnp.asarray(rng.uniform(size=(60_000, 2, 2)))
+    weight = np.exp(2 * np.asarray(jax.jit(jax.vmap(lambda x: psi.log_psi(label, x).real))(x)))
+    kept = x[rng.uniform(size=len(x)) < weight / weight.max()]
+    labels = jnp.tile(label, (len(kept), 1))
+    found = nk.from_positions(psi, labels, kept, jax.random.key(2), 1.0)
+    exact, _ = _by_quadrature(psi, lambda x: psi.log_psi(label, x), nk.shells_of(psi))
+    exact = exact / np.mean(weight)
+    value, error, orbitals = (np.array(found[name]) for name in ("value", "error", "orbitals"))
+    assert len(kept) > 2000 and np.max(error) < 0.03
+    assert np.all(np.abs(value * orbitals - exact) < 4.5 * error * orbitals + 1e-4)
+    assert abs(found["covered"]["value"] - exact.sum() / 2) < 4.5 * found["covered"]["error"] + 1e-4
+    bare = np.asarray(nk._expected(psi, nk.shells_of(psi), label))
+    assert np.max(np.abs(bare - exact)) > 10 * np.max(error * orbitals)  # correlation moves electrons to other momenta
 
 
 @pytest.mark.parametrize("twist", ["0", "0.25", "average"])

@@ -43,6 +43,32 @@ def test_free_fermions_agree_with_diagonalisation_for_odd_rings_and_antiferromag
         assert getattr(found, name).value == pytest.approx(getattr(exact, name).value, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize(("gamma", "beta"), [(0.2, 20.0), (0.7, 40.0), (0.7, 50.0), (0.7, 400.0), (0.0, 30.0)])
+def test_frustrated_ring_in_the_cold_has_the_entropy_of_its_levels(gamma, beta):
+    """Odd and antiferromagnetic: the lowest state of one parity is not a level, and sums of cosh and sinh cancel."""
+    system = ms.TransverseIsing(shape="9", gamma=gamma, j=-1.0, beta=beta)
+    exact, found = thermal(levels(system.hamiltonian), beta), ising_ring_in_a_field(9, beta, gamma, -1.0)
+    for name in "FESC":
+        assert getattr(found, name).value == pytest.approx(getattr(exact, name).value, rel=1e-9, abs=1e-9)
+
+
+def test_frustrated_ring_of_thirteen():
+    """By diagonalisation."""
+    cold, colder = ising_ring_in_a_field(13, 20.0, 0.2, -1.0), ising_ring_in_a_field(13, 50.0, 0.7, -1.0)
+    assert (cold.F.value, cold.S.value) == pytest.approx((-11.59099, 1.7402), abs=5e-5)
+    assert (colder.F.value, colder.S.value) == pytest.approx((-14.04769, 0.0336), rel=1e-3)
+
+
+@pytest.mark.parametrize("offset", [1e9, -1e12])
+def test_entropy_does_not_depend_on_a_multiple_of_the_identity(offset):
+    plain, moved = (ms.Qubits(hamiltonian_file=CHAIN + more, beta=1.3).reference() for more in ("", f"\n{offset!r}"))
+    for of in ("best", "ideal"):
+        first, second = getattr(plain, of), getattr(moved, of)
+        assert second.S.value == pytest.approx(first.S.value, abs=1e-12)
+        assert second.C.value == pytest.approx(first.C.value, abs=1e-12)
+        assert second.F.value == pytest.approx(first.F.value + offset, rel=1e-14)
+
+
 @pytest.fixture(scope="module")
 def trained():
     """The 2 x 2 lattice of the published example, gamma = 2, beta = 2."""

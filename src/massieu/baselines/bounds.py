@@ -9,7 +9,6 @@ on samples that the flows carry from one to the other (Jarzynski, Phys. Rev. E 6
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -30,15 +29,16 @@ from massieu.errors import InputError, require
 from massieu.methods.classical.evaluate import CHUNK, refined
 from massieu.methods.method import method_of
 from massieu.principle import Estimate, condition_of, draw, trainable
+from massieu.progress import Progress, Silent
 from massieu.runs import checkpoint
 from massieu.runs.directory import identity, read_config
-from massieu.runs.run import Run
+from massieu.runs.outcome import Run
+from massieu.strict_json import from_json, to_json
 from massieu.systems.base import ClassicalSystem
 
 Map = Callable[[Array], Array]
 
 SEED = 2**21  # apart from the seeds of training and evaluation
-MIXED = 1.05  # R-hat above which chains of this length have not mixed
 
 
 class Target(NamedTuple):
@@ -79,8 +79,9 @@ class Difference(NamedTuple):
 
 
 def log_partition_bounds(
-    run: Run | Target | str | Path, samples: int = 10000, stages: int = 500, seed: int = 0, equilibrium: Any = None
-) -> Bounds:
+    run: Run | Target | str | Path, samples: int = 10000, stages: int = 500, seed: int = 0, equilibrium: Any = None,
+    progress: Progress | None = None,
+) -> Bounds:  # fmt: skip
     """Bounds on ln Z and its best estimate from `samples` of the density and about as many of the system.
 
     run: the result of `minimize`, a run directory, or a `Target`; stages: the chains (heat bath for spins, Hamiltonian
@@ -88,17 +89,20 @@ def log_partition_bounds(
     your own instead.  The upper bound holds, and Bennett's ratio is unbiased for many samples, if the chains have
     mixed: r_hat near 1 is necessary for that.  InputError for a quantum system or without a way to run chains.
     """
-    began = time.monotonic()
+    began, progress = time.monotonic(), progress or Silent()
     require(samples >= 1000, "samples", samples, "at least 1000")
     system, density, beta = _target(run)
     with jax.enable_x64(True):
         density = refined(density)
+        progress.say(f"{samples} samples of the density")
         forward = _works_of_density(system, density, beta, samples, seed)
+        progress.say(f"chains of the system, {stages} stages")
         x = _equilibrium(system, beta, samples, stages, seed) if equilibrium is None else np.asarray(equilibrium)
+        progress.say("ln p of their states")
         require(x.shape[2:] == density.shape, "equilibrium", x.shape, f"chains (C, T, *{density.shape})")
         reverse = -_mapped(lambda x: _work(system, density, beta, x), x)
     lower, upper = statistics.mean(-forward, unit=1.0), statistics.blocking(reverse)
-    difference = statistics.bar(forward, reverse)
+    difference, mixed = statistics.bar(forward, reverse), statistics.mixing(reverse)
     return Bounds(
         lower=lower,
         upper=upper,
@@ -106,25 +110,29 @@ def log_partition_bounds(
         bar=Estimate(-difference.value, difference.error),
         importance=statistics.log_mean_weight(-forward),
         ess=statistics.effective_sample_size(-forward),
-        r_hat=statistics.split_r_hat(reverse),
-        autocorrelation_time=statistics.autocorrelation_time(reverse),
+        r_hat=mixed.r_hat,
+        autocorrelation_time=mixed.autocorrelation_time,
         samples=len(forward),
         seconds=time.monotonic() - began,
     )
 
 
-def bounds_of_folder(folder: Path, samples: int, stages: int, seed: int) -> dict[str, Any]:
+def bounds_of_folder(
+    folder: Path, samples: int, stages: int, seed: int, progress: Progress | None = None
+) -> dict[str, Any]:
     """`log_partition_bounds` of a run directory as plain values, with beta and the reference; writes bounds.json."""
+    if progress is not None:
+        progress.say(f"reading {folder}")
     target = _target(folder)
     known_at_x = not getattr(target.density, "augmented", False)
     require(known_at_x, "dir", folder, "a run whose density has ln p(x), which that of a diffusion has not")
-    found = log_partition_bounds(target, samples, stages, seed).as_dict()
+    found = log_partition_bounds(target, samples, stages, seed, progress=progress).as_dict()
     try:
-        known = json.loads((folder / "reference.json").read_text()) or {}
+        known = from_json((folder / "reference.json").read_text()) or {}
     except (OSError, ValueError):
         known = {}
     content = {"beta": target.beta, **found, "reference": known.get("lnZ"), "units": target.system.units}
-    checkpoint.write_atomically(folder / "bounds.json", json.dumps(content, indent=2).encode())
+    checkpoint.write_atomically(folder / "bounds.json", to_json(content, indent=2).encode())
     return content
 
 
@@ -147,10 +155,11 @@ def table(found: dict[str, Any]) -> str:
             value, error = found[name]["value"], found[name]["error"]
             per = found["beta"]
             shown.append([text, str(Estimate(value, error)), str(Estimate(-value / per, error / per))])
+    mixed = "" if statistics.mixed(found["r_hat"]) else " (not mixed)"
     quality = [
         ["gap, the symmetric relative entropy", str(Estimate(**found["gap"]))],
         ["effective sample size of the density", f"{found['ess']:.4f}"],
-        ["R-hat of the chains", f"{found['r_hat']:.4f}" + (" (not mixed)" if found["r_hat"] > MIXED else "")],
+        ["R-hat of the chains", f"{found['r_hat']:.4f}{mixed}"],
         ["autocorrelation time of the chains", f"{found['autocorrelation_time']:.3g}"],
     ]
     return "\n\n".join([columns(shown), columns(quality)])

@@ -5,6 +5,8 @@ smc         sequential Monte Carlo: the same with resampling, several population
 hmc         Hamiltonian Monte Carlo chains at beta (continuous systems)                       E, observables
 metropolis  single-spin heat bath, or Gaussian moves of all coordinates, at beta              E, observables
 umbrella    chains in windows along the system's reaction coordinate, put together by WHAM    free-energy difference
+
+One module: five methods on the same annealing paths and moves, behind one table.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from massieu.exact.umbrella import umbrella_sampling
 from massieu.methods.evaluation import shaped
 from massieu.methods.method import method_of
 from massieu.principle import Estimate
-from massieu.systems.base import ClassicalSystem, PairwiseSpins, Path, by_class, holds
+from massieu.systems.base import ClassicalSystem, PairwiseSpins, Path
+from massieu.systems.inheritance import by_class, holds
 
 METHODS = ("ais", "smc", "hmc", "metropolis", "umbrella")
 LEAPFROG = 5
@@ -50,19 +53,24 @@ RECORDS = 1000  # states of each chain that are averaged
 
 
 class Baseline(NamedTuple):
-    """values: F, E, S, ln Z where the method gives them; observables; details such as acceptance; seconds in all."""
+    """values: F, E, S, ln Z where the method gives them; observables; details such as acceptance; seconds in all.
+
+    warnings: what speaks against the averages.
+    """
 
     method: str
     values: Thermodynamics | None
     observables: dict[str, Any]
     details: dict[str, float]
     seconds: float
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         found = {} if self.values is None else {k: getattr(self.values, k) for k in ("F", "E", "S", "lnZ")}
         known = {k: e.as_dict() for k, e in found.items() if e is not None and math.isfinite(e.value)}
         plain = {"observables": self.observables, "details": self.details, "seconds": self.seconds}
+        plain |= {"trusted": not self.warnings, "warnings": list(self.warnings)}
         return {"method": self.method} | known | plain
 
 
@@ -84,10 +92,13 @@ def baseline(system: ClassicalSystem, method: str, walkers: int = 1000, stages: 
             observables, details = _umbrella(system, 4 * stages, seed)
             return Baseline(method, None, observables, details, time.monotonic() - began)
         x, details = chains(system, method, stages, seed)
-        observables = _averages(system, x)
-    E = observables["energy"]
-    details |= {"r_hat": E.pop("r_hat"), "autocorrelation_time": E.pop("autocorrelation_time")}
-    return Baseline(method, None, observables, details, time.monotonic() - began)
+        observables, mixed = _averages(system, x)
+    doubts: dict[str, list[str]] = {}
+    for name, found in mixed.items():
+        doubts.setdefault(found.doubt() or "", []).append(name)
+    warnings = tuple(f"{doubt}: {', '.join(names)}" for doubt, names in doubts.items() if doubt)
+    details |= mixed["energy"].as_dict()
+    return Baseline(method, None, observables, details, time.monotonic() - began, warnings)
 
 
 def classical(system: Any) -> Any:
@@ -279,19 +290,20 @@ def _metropolis_move(path: Path) -> Move:
     return move
 
 
-def _averages(system: ClassicalSystem, x: Array) -> dict[str, Any]:
-    """Blocked averages of the energy and all observables over chains (C, T, ..)."""
+def _averages(system: ClassicalSystem, x: Array) -> tuple[dict[str, Any], dict[str, statistics.Mixing]]:
+    """Blocked averages of the energy and all observables over chains (C, T, ..), and how the scalar ones have mixed.
+
+    Observables that never change are not asked: only of the energy does that say that the chains stand still.
+    """
     one = jax.jit(jax.vmap(lambda x: system.observables(x) | {"energy": system.energy(x)}))
     parts = [one(chain) for chain in x]
     found: dict[str, Any] = {}
+    mixed: dict[str, statistics.Mixing] = {}
     for name in parts[0]:
         values = np.stack([np.asarray(part[name]) for part in parts])
         flat = values.reshape(*values.shape[:2], -1)
         columns = tuple(statistics.blocking(flat[..., k]) for k in range(flat.shape[-1]))
         found[name] = shaped(columns, values.shape[2:])
-    energy = np.stack([np.asarray(part["energy"]) for part in parts])
-    found["energy"] |= {
-        "r_hat": statistics.split_r_hat(energy),
-        "autocorrelation_time": statistics.autocorrelation_time(energy),
-    }
-    return found
+        if values.ndim == 2 and (name == "energy" or np.ptp(values) > 0):
+            mixed[name] = statistics.mixing(values)
+    return found, mixed

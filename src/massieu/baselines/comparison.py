@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from massieu.baselines.chains import Baseline
 from massieu.errors import InputError
 from massieu.principle import Estimate
-from massieu.runs.directory import read_metrics, read_summary
+from massieu.runs.directory import read_finished, read_metrics
 from massieu.text import columns
 
 Row = dict[str, Any]
@@ -19,8 +19,8 @@ Row = dict[str, Any]
 
 def network(folder: Path, system: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Summary and metrics of a finished run of the same system; InputError if it is not one."""
-    summary, rows = read_summary(folder), read_metrics(folder)
-    if summary is None or summary.get("status") != "finished" or not rows:
+    summary, rows = read_finished(folder), read_metrics(folder)
+    if summary is None or not rows:
         raise InputError(f"run = {folder}: must be the directory of a finished run")
     same = summary["system"] == system and all(summary["parameters"].get(k) == v for k, v in parameters.items())
     if not same:
@@ -36,6 +36,7 @@ def rows_of(results: list[tuple[int, Baseline]], trained: dict[str, Any] | None)
         energy = found.observables.get("energy", {})
         E = values.E if values is not None else Estimate(**energy) if energy else None
         note = ", ".join([*_difference(found.observables), *(f"{k} {v:.3g}" for k, v in found.details.items())])
+        note += "".join(f"; WARNING {text}" for text in found.warnings)
         known = {"F": values and values.F, "E": E, "lnZ": values and values.lnZ}
         rows.append({"method": found.method, "stages": stages, "seconds": found.seconds, **known, "note": note})
     if trained is not None:

@@ -10,7 +10,7 @@ from massieu.errors import one_of, require
 from massieu.exact.pimc import PathEnsemble, trap_pimc
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
-from massieu.systems.base import holds
+from massieu.systems.inheritance import holds
 from massieu.systems.quantum_dot import QuantumDot
 from massieu.text import columns
 

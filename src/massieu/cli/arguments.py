@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from massieu.errors import InputError, did_you_mean
-from massieu.systems.table import SYSTEMS
+from massieu.systems.table import SYSTEMS, parameters
 
 if TYPE_CHECKING:
     from massieu.systems.base import AbstractSystem
+
+WHOLE = ("twist", "twists", "couplings", "fields", "patterns", "hamiltonian", "atoms", "calculator")  # may have commas
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,11 +98,6 @@ def training(values: dict[str, Any], kind: type[AbstractSystem]) -> dict[str, An
     return {name: values[name] for name in values if name in names and values[name] is not None}
 
 
-def parameters(kind: type[AbstractSystem]) -> dict[str, dataclasses.Field]:
-    """The parameters of a system by their public names."""
-    return {f.metadata["flag"] or f.name: f for f in dataclasses.fields(kind) if "help" in f.metadata}
-
-
 def add_flag(
     group: Any,
     name: str,
@@ -118,7 +115,7 @@ def add_flag(
     inner = [t for t in typing.get_args(hint) if t is not type(None)] if _is_optional(hint) else [hint]
     shown = field.default if default is None else default
     text = argparse.SUPPRESS if hidden else field.metadata["help"] + ("" if shown is None else f" (default: {shown})")
-    many = lists and inner[0] is not str
+    many = lists and not (inner[0] is str and name in WHOLE)
     kind = checked_list(name, inner[0]) if many else checked(name, inner[0])
     flag, metavar = "--" + name.replace("_", "-"), inner[0].__name__.upper() + (",..." if many else "")
     group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)

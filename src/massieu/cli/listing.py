@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from massieu.cli.arguments import Parser, parameters
-from massieu.systems.table import PLACES, SYSTEMS
+from massieu.cli.arguments import Parser
+from massieu.systems.table import PLACES, SYSTEMS, parameters
 
 TEXT = Path(__file__).with_name("systems.txt")
 

@@ -1,25 +1,27 @@
 """From the command line to a command, which is imported only when it is called: `--help` and `list` are instant.
 
-Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 bad input, one line, nothing written.
+Exit codes: 0 done; 1 the run failed, with what is saved and how to resume; 2 bad input, one line, nothing written;
+130 interrupted (Ctrl-C) and 143 terminated (SIGTERM), with the same.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-import re
+import signal
 import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple
 
 from massieu.cli.arguments import check_name
-from massieu.errors import InputError, RunError, did_you_mean
+from massieu.errors import InputError, Interrupted, RunError, Terminated, did_you_mean, stopped
+from massieu.signals import terminable
 from massieu.version import __version__
 
 
 class Command(NamedTuple):
-    """Its line of help, and the module and function that run it.
+    """Its line of help, the module and function that run it, and what one wants to do with it.
 
     computes: whether it needs jax; of_system: whether its first argument is the name of a system.
     """
@@ -27,25 +29,36 @@ class Command(NamedTuple):
     help: str
     module: str
     function: str
+    aim: str
     computes: bool = True
     of_system: bool = False
 
 
+TRAIN, KNOW, READ, DATA, OWN = (
+    "compute free energies",
+    "know what is right",
+    "look at runs",
+    "learn from data",
+    "begin with a system of your own",
+)
 COMMANDS = {
-    "list": Command("systems, one line each", "listing", "list_systems", computes=False),
-    "run": Command("minimise the free energy of a system", "training", "run", of_system=True),
-    "resume": Command("continue a run from its last checkpoint", "training", "resume"),
-    "evaluate": Command("average again with frozen parameters and more samples", "training", "evaluate"),
-    "sweep": Command("a grid of runs over parameters given with commas", "training", "sweep", of_system=True),
-    "reference": Command("exact or independent values", "values", "reference", of_system=True),
-    "fit": Command("a density from data, by maximum likelihood", "data", "fit"),
-    "inverse-ising": Command("couplings from configurations of spins", "data", "inverse_ising"),
+    "run": Command("minimise the free energy of a system", "training", "run", TRAIN, of_system=True),
+    "resume": Command("continue a run from its last checkpoint", "training", "resume", TRAIN),
+    "evaluate": Command("average again with frozen parameters and more samples", "training", "evaluate", TRAIN),
+    "sweep": Command("a grid of runs over parameters given with commas", "training", "sweep", TRAIN, of_system=True),
+    "hugoniot": Command("shock states of an equation of state of hydrogen", "shock", "hugoniot", TRAIN),
+    "list": Command("systems, one line each", "listing", "list_systems", KNOW, computes=False),
+    "reference": Command("exact or independent values", "values", "reference", KNOW, of_system=True),
     "baseline": Command(
-        "Markov chains and annealing, which the networks must beat", "values", "baseline", of_system=True
+        "Markov chains and annealing, which the networks must beat", "values", "baseline", KNOW, of_system=True
     ),
-    "bounds": Command("ln Z of a run from both sides", "values", "bounds"),
-    "hugoniot": Command("shock states of an equation of state of hydrogen", "shock", "hugoniot"),
-    "report": Command("figures and report.html of a run", "training", "report"),
+    "bounds": Command("ln Z of a run from both sides", "values", "bounds", KNOW),
+    "show": Command("the table of a run again, nothing computed", "finished", "show", READ, computes=False),
+    "compare": Command("one table and one figure of several runs", "finished", "compare", READ, computes=False),
+    "report": Command("figures and report.html of a run", "training", "report", READ),
+    "fit": Command("a density from data, by maximum likelihood", "data", "fit", DATA),
+    "inverse-ising": Command("couplings from configurations of spins", "data", "inverse_ising", DATA),
+    "new": Command("a commented example NAME.py that runs at once", "template", "new", OWN, computes=False),
 }
 
 
@@ -58,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except RunError as error:
         return _failed(str(error))
+    except BrokenPipeError:  # `massieu show DIR | head` has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         return _failed(f"{error.strerror or error} ({error.filename})")
     except MemoryError as error:
@@ -65,20 +81,21 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "JaxRuntimeError":  # jax need not be there to say so
             raise
-        # a calculator's failure comes wrapped in it; else mostly memory
-        told = re.findall(r"RunError: (.*)", str(error)) or [str(error).splitlines()[0]]
-        return _failed(f"{told[-1]}; massieu resume DIR continues from the last checkpoint")
-    except KeyboardInterrupt:
-        print("massieu: interrupted; massieu resume DIR continues from the last checkpoint", file=sys.stderr)
-        return 1
+        return _failed(str(error).splitlines()[0])
+    except KeyboardInterrupt as error:
+        kind = stopped(error)
+        print(f"massieu: {str(error) or kind.word + '; nothing was saved'}", file=sys.stderr)
+        return kind.exit_code
 
 
 def entry() -> None:
-    """What the shell calls: main, and out, even while a reference is still being computed in its thread."""
-    code = main()
+    """What the shell calls: main, and out, even while a thread still computes: a reference, an interrupted step."""
+    with terminable():
+        code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    if any(thread.name == "massieu-reference" for thread in threading.enumerate()):
+    was_stopped = code in (Interrupted.exit_code, Terminated.exit_code)
+    if was_stopped or any(thread.name == "massieu-reference" for thread in threading.enumerate()):
         os._exit(code)
     raise SystemExit(code)
 
@@ -90,8 +107,10 @@ def _failed(text: str) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: massieu COMMAND ...\n")
-        print("\n".join(f"  {name:14s} {command.help}" for name, command in COMMANDS.items()))
+        print("usage: massieu COMMAND ...")
+        for aim in dict.fromkeys(command.aim for command in COMMANDS.values()):
+            print(f"\n{aim}")
+            print("\n".join(f"  {name:14s} {c.help}" for name, c in COMMANDS.items() if c.aim == aim))
         print("\nmassieu COMMAND --help says more.")
         return 0
     if arguments[0] == "--version":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,13 @@ from massieu.report.results import results_table
 from massieu.report.run import Run, minimize
 from massieu.report.tables import consistency_table, sweep_table
 from massieu.runs import sweep as grid
-from massieu.runs.directory import name_of
-from massieu.runs.run import chosen_beta, evaluate_folder
-from massieu.runs.run import resume as resume_folder
+from massieu.runs.continued import evaluate_folder
+from massieu.runs.continued import resume as resume_folder
+from massieu.runs.directory import existing, name_of, read_summary
+from massieu.runs.lock import held
+from massieu.runs.run import chosen_beta
+from massieu.runs.stopping import told
+from massieu.systems.table import parameters
 from massieu.version import __version__
 
 
@@ -35,13 +42,21 @@ def run(arguments: list[str]) -> int:
     system = flags.make(kind, values)
     options, name = method_of(kind).configure(system, **flags.training(values, kind)), name_of(system)
     if values["dry_run"]:
-        method_of(kind).checked_ansatz(system, None, chosen_beta(system, None), options)  # refuses what the run would
+        method_of(kind).check(system, chosen_beta(system, None), options)
+        method_of(kind).check_named(system, options)
         resolved = {"system": name, "parameters": system.parameters(), "config": options.as_dict()}
         print(yaml.safe_dump(resolved, sort_keys=False), end="")
         return 0
     folder = Path(values["out"]) if values["out"] else _free_folder(name)
     print(f"massieu {__version__}: {name} {_shown(system.parameters())} -> {folder}", flush=True)
-    _finish(minimize(system, out=folder, progress=Lines(), **options.as_dict()), folder)
+    try:
+        found = minimize(system, out=folder, progress=Lines(), **options.as_dict())
+    except InputError:
+        with contextlib.suppress(OSError):  # a directory made for it goes, if it is empty
+            folder.rmdir()
+            folder.parent.rmdir()
+        raise
+    _finish(found, folder)
     return 0
 
 
@@ -57,11 +72,12 @@ def resume(arguments: list[str]) -> int:
     if is_fit(folder):
         require(values.steps is None, "steps", values.steps, "left out for a fit, whose schedule is made for its own")
         return continue_fit(folder)
-    found = resume_folder(folder, values.steps, Lines())
+    with held(existing(folder)):
+        found = resume_folder(folder, values.steps, Lines())
+        if found is not None:
+            _finish(found, folder)
     if found is None:
-        print(f"{folder} is finished; --steps N would train it further")
-        return 0
-    _finish(found, folder)
+        print(f"{folder} is finished; massieu report {folder} draws it, --steps N would train it further")
     return 0
 
 
@@ -75,7 +91,8 @@ def evaluate(arguments: list[str]) -> int:
     if values.samples is not None and values.samples < 100:
         raise InputError(f"samples = {values.samples}: must be an integer >= 100")
     folder = Path(values.dir)
-    _finish(evaluate_folder(folder, values.samples, Lines(), values.finite_size), folder)
+    with held(existing(folder)):
+        _finish(evaluate_folder(folder, values.samples, Lines(), values.finite_size), folder)
     return 0
 
 
@@ -87,7 +104,7 @@ def sweep(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
     parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
     values = vars(parser.parse(rest))
-    given = {flag: values[flag] for flag in flags.parameters(kind) if values[flag] is not None}
+    given = {flag: values[flag] for flag in parameters(kind) if values[flag] is not None}
     plan = grid.plan(kind, given, flags.training(values, kind))
     if values["dry_run"]:
         print("\n".join(grid.described(plan)))
@@ -114,13 +131,17 @@ def report(arguments: list[str]) -> int:
     folder = Path(parser.parse(arguments).dir)
     if is_fit(folder):
         return continue_fit(folder)
+    if read_summary(folder) is not None:  # else it is refused, in one line
+        print("drawing the report", file=sys.stderr, flush=True)  # what it prints is the path alone
     print(write_report(folder))
     return 0
 
 
 def _finish(run: Run, folder: Path) -> None:
     """The report, and the results in the terminal."""
-    page = run.report(folder)
+    print("drawing the report", flush=True)
+    with told(folder):
+        page = run.report(folder)
     print(results_table(run.summary()))
     print(f"report: {page}")
 
@@ -130,8 +151,9 @@ def _shown(parameters: dict[str, Any]) -> str:
 
 
 def _free_folder(name: str) -> Path:
-    """runs/NAME-001, or the next number that is free."""
-    number = 1
-    while (folder := Path("runs") / f"{name}-{number:03d}").exists():
-        number += 1
+    """runs/NAME-001, or the next number that is free: made at once, so that it is nobody else's."""
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            (folder := Path("runs") / f"{name}-{number:03d}").mkdir(parents=True)
+            break
     return folder

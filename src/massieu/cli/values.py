@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from massieu.cli import arguments as flags
 from massieu.cli.arguments import Parser, checked, checked_list, named_system, system_parser
 from massieu.errors import InputError
 from massieu.methods.method import method_of
+from massieu.progress import Lines, Silent
 from massieu.runs.directory import name_of
+from massieu.strict_json import to_json
 
 
 def reference(arguments: list[str]) -> int:
     """Exact or independent values."""
-    from massieu.runs.directory import reference_dict
+    from massieu.runs.recorded import reference_dict
 
     kind, rest = named_system(arguments)
     parser = system_parser(kind, "reference")
@@ -25,10 +27,11 @@ def reference(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     values = vars(parser.parse(rest))
     system = flags.make(kind, values)
+    _say(values, f"computing the reference of {name_of(system)}")
     with jax.enable_x64(True):
         found = reference_dict(system, system.known(values["seed"])) or {}
     if values["json"]:
-        print(json.dumps(found, indent=2))
+        print(to_json(found, indent=2))
         return 0
     from massieu.report.tables import reference_table
 
@@ -64,14 +67,14 @@ def baseline(arguments: list[str]) -> int:
         )
     efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
     trained = comparison.network(Path(values["run"]), name_of(system), system.parameters()) if values["run"] else None
-    results = [
-        (stages, run_baseline(system, method, values["walkers"], stages, values["seed"]))
-        for method in values["method"].split(",")
-        for stages in efforts
-    ]
+    results = []
+    for method, stages in itertools.product(values["method"].split(","), efforts):
+        _say(values, f"{method}, {stages} stages")
+        results.append((stages, run_baseline(system, method, values["walkers"], stages, values["seed"])))
     if values["json"]:
-        print(json.dumps([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
+        print(to_json([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
         return 0
+    _say(values, f"computing the reference of {name_of(system)}")
     with jax.enable_x64(True):
         known = system.known(values["seed"])
     reference = known.best.F if known is not None and known.best is not None else None
@@ -103,14 +106,23 @@ def _path_integral(kind: Any, arguments: list[str]) -> int:
     if values["run"]:
         run = path_integrals.totals(comparison.network(Path(values["run"]), name_of(dot), same)["summary"])
     effort = (values[name] for name in ("method", "slices", "chains", "sweeps", "seed"))
-    found, exact = path_integrals.path_integral(dot, *effort), dot.known().best
+    _say(values, f"path integrals: {values['chains']} chains, {values['sweeps']} sweeps, {values['slices']} slices")
+    found = path_integrals.path_integral(dot, *effort)
+    _say(values, f"computing the reference of {name_of(dot)}")
+    exact = dot.known().best
     if values["json"]:
         known = None if exact is None else {name: getattr(exact, name).as_dict() for name in ("F", "E", "S")}
         plain = {"system": name_of(dot), "parameters": same, **found.as_dict(), "reference": known, "run": run}
-        print(json.dumps(plain, indent=2))
+        print(to_json(plain, indent=2))
     else:
         print(path_integrals.table(found, exact, run))
     return 0
+
+
+def _say(values: dict[str, Any], text: str) -> None:
+    """What takes long, before it does; nothing beside machine-readable output."""
+    if not values["json"]:
+        print(text, flush=True)
 
 
 def bounds(arguments: list[str]) -> int:
@@ -126,6 +138,7 @@ def bounds(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=checked("seed", int), default=0)
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     values = parser.parse(arguments)
-    found = bounds_of_folder(Path(values.dir), values.samples, values.stages, values.seed)
-    print(json.dumps(found, indent=2) if values.json else table(found))
+    progress = Silent() if values.json else Lines()
+    found = bounds_of_folder(Path(values.dir), values.samples, values.stages, values.seed, progress)
+    print(to_json(found, indent=2) if values.json else table(found))
     return 0

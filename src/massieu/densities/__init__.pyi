@@ -30,4 +30,5 @@ from .transformer import CausalTransformer as CausalTransformer
 from .vectors import OnLattice as OnLattice
 from .vectors import coupled_field as coupled_field
 from .vectors import coupling as coupling
+from .vectors import reshaped as reshaped
 from .vectors import torus_symmetries as torus_symmetries

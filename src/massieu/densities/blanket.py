@@ -36,6 +36,7 @@ class BlanketMADE(AbstractAutoregressive):
 
     couplings: (n, n) symmetric, zero diagonal; field: (n,); width: random features a spin.  The `head` spins that
     are drawn one by one come first in `order`; the rest are an independent set, drawn at once and exactly.
+    least: of the conditional probability of either value of a spin, so that samples reach every state.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -50,15 +51,24 @@ class BlanketMADE(AbstractAutoregressive):
     mixing: np.ndarray  # (head, P, width) of the random features
     offset: np.ndarray  # (head, width), zero without fields
     coefficients: Array  # (head, P + width + D [+ 1 with fields]): all that is learned
+    least: float = eqx.field(static=True)
 
-    def __init__(self, couplings: np.ndarray, field: np.ndarray | None = None, *, width: int = 32, seed: int = 0):
+    def __init__(
+        self,
+        couplings: np.ndarray,
+        field: np.ndarray | None = None,
+        *,
+        width: int = 32,
+        seed: int = 0,
+        least: float = 0.0,
+    ):
         n, rng = len(couplings), np.random.default_rng(seed)
         field = np.zeros(n) if field is None else np.asarray(field, float)
-        self.shape, self.cond_shape = (n,), ()
+        self.shape, self.cond_shape, self.least = (n,), (), float(least)
         self.order = elimination_order(couplings)
         self.couplings, self.field = np.asarray(couplings, float)[np.ix_(self.order, self.order)], field[self.order]
-        # at least one, so that uncoupled spins need no case of their own
-        head = max(1, next(k for k in range(n) if not np.any(self.couplings[k:, k:])))
+        # up to the last spin with a coupled one after it; one, so that uncoupled spins need no case of their own
+        head = 1 + int(np.max(np.nonzero(np.triu(self.couplings, 1))[0], initial=0))
         later = [k + 1 + np.flatnonzero(self.couplings[k, k + 1 :]) for k in range(head)]
         self.parents, self.mask = _padded(markov_blankets(self.couplings)[:head])
         self.children, real = _padded(later)
@@ -106,7 +116,7 @@ class BlanketMADE(AbstractAutoregressive):
         # running sums, since the fields of all children before all ranks would be a (head, D, n) matrix
         _, child_fields = jax.lax.scan(visit, jnp.asarray(self.field), jnp.arange(head))
         features = jax.vmap(self._features, in_axes=(0, 0, None, 0))(s[self.parents], child_fields, beta, self._fixed())
-        return (2 * beta * local).at[:head].add(jnp.sum(features * self.coefficients, axis=-1))
+        return self._bounded((2 * beta * local).at[:head].add(jnp.sum(features * self.coefficients, axis=-1)))
 
     def start(self, condition: Array | None = None) -> tuple[Array, Array]:
         return jnp.zeros(self.shape), jnp.asarray(self.field)
@@ -121,14 +131,22 @@ class BlanketMADE(AbstractAutoregressive):
             (self.coefficients, jnp.asarray(self.parents), jnp.asarray(self.children), *self._fixed()),
         )
         features = self._features(s[parents], fields[children], condition, tuple(fixed))
-        return (s, fields), 2 * condition * fields[k] + features @ coefficients
+        return (s, fields), self._bounded(2 * condition * fields[k] + features @ coefficients)
+
+    def _bounded(self, logit: Array) -> Array:
+        """The logit of (1 - 2 least) p(+1) + least."""
+        if not self.least:
+            return logit
+        either = jnp.log1p(-self.least), jnp.log(self.least)
+        plus = jnp.logaddexp(either[0] + logit, either[1])
+        return plus - jnp.logaddexp(either[1] + logit, either[0])
 
     def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
         """The head one by one, then the independent rest all at once."""
         head, beta = self.blocks, jnp.asarray(condition)
         u = jax.random.uniform(key, self.shape)
         first, log_p = visit_all(self, u[:head], condition)
-        logit = 2 * beta * (self.couplings[head:, :head] @ first + self.field[head:])
+        logit = self._bounded(2 * beta * (self.couplings[head:, :head] @ first + self.field[head:]))
         rest = draw(u[head:], logit)
         s = jnp.concatenate([first, rest])[inverse_order(self.order)]
         return s, log_p + jnp.sum(jax.nn.log_sigmoid(rest * logit))
@@ -150,9 +168,12 @@ def _padded(lists: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def _field_mixtures(couplings: np.ndarray, parents: np.ndarray, mask: np.ndarray, width: int, rng) -> np.ndarray:
     """Weights (head, P, width) of random mixtures, of unit norm, of the fields that the past exerts on the future."""
-    weights = np.zeros((*parents.shape, width))
+    weights, coupled = np.zeros((*parents.shape, width)), [np.flatnonzero(row) for row in couplings]
     for k in range(len(parents)):
-        future = (rng.normal(size=(width, len(couplings) - k)) @ couplings[k:, parents[k]]) * mask[k]
+        felt = np.unique(np.concatenate([coupled[p] for p in parents[k]]))  # by the others nothing is exerted
+        felt = felt[felt >= k]
+        normal = rng.normal(size=(width, len(couplings) - k))[:, felt - k]
+        future = (normal @ couplings[np.ix_(felt, parents[k])]) * mask[k]
         norm = np.linalg.norm(future, axis=1, keepdims=True)
         weights[k] = (future / np.where(norm > 0, norm, 1.0)).T
     return weights

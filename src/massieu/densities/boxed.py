@@ -57,8 +57,8 @@ class BoxedDimer(AbstractDistribution):
         place = (x[0, 0] + x[1, 0]) ** 2 + x[0, 1] ** 2 + x[1, 1] ** 2
         normals = -self.spring * place + 1.5 * math.log(self.spring / math.pi)
         apart = jnp.stack([x[0, 0] - x[1, 0], x[1, 0] - x[0, 0]])[:, None]
-        z = (apart - jnp.asarray(self.lengths, x.dtype)) / jnp.asarray(self.widths, x.dtype)
-        each = -0.5 * z**2 - np.log(2 * len(self.lengths) * self.widths * math.sqrt(2 * math.pi))
+        z = (apart - jnp.asarray(self.lengths, x.dtype)[None]) / jnp.asarray(self.widths, x.dtype)[None]
+        each = -0.5 * z**2 - np.log(2 * len(self.lengths) * self.widths * math.sqrt(2 * math.pi))[None]
         # d(x_1) d(x_2) = d(x_1 + x_2) d(x_1 - x_2)/2
         return solvent + normals + logsumexp(each) + math.log(2)
 

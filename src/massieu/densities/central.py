@@ -65,7 +65,7 @@ class CentralFlow(ContinuousFlow):
         first, second = np.triu_indices(len(self.kinds), 1)
         r = x[first] - x[second]
         length = jnp.sqrt(jnp.sum(r**2, axis=1) + 1e-12)
-        y = (length[:, None] - jnp.asarray(self.centres, dtype)) / self.spacing
+        y = (length[:, None] - jnp.asarray(self.centres, dtype)[None]) / self.spacing
         bumps = jnp.tensordot(weights, self.pair, 1)[self.classes] * jnp.exp(-0.5 * y**2)
         # a factor r/(r + spacing) lets the force vanish smoothly where two particles meet
         soft = length / (length + self.spacing)
@@ -86,7 +86,7 @@ class CentralFlow(ContinuousFlow):
             even = _powers(own)[:, a] * _powers(other)[:, b]
             fade = jnp.exp(-0.5 * (own + other))  # nothing runs away beyond the walls
             value = fade * jnp.sum(coefficients[:, :, axis] * even, axis=1)
-            grown = fade * jnp.sum(coefficients[:, :, axis] * (2 * a + 1) * even, axis=1)
+            grown = fade * jnp.sum(coefficients[:, :, axis] * (2 * a + 1)[None] * even, axis=1)
             return x[:, axis] * value, grown - own * value
 
         (vx, dx), (vy, dy) = of_axis(x, 0), of_axis(x, 1)

@@ -100,7 +100,10 @@ class EquivariantFlow(ContinuousFlow):
         weight, bias = self.surroundings
         share = 1 / max(len(pairs.rho) - 1, 1)
         own, partner = pairs.radial @ weight[2:3], pairs.radial @ weight[3:]
-        e = jnp.tanh(pairs.near @ weight[:2] + own[:, None] + partner[None] + bias) * pairs.others[..., None]
+        e = (
+            jnp.tanh(pairs.near @ weight[:2] + own[:, None] + partner[None] + bias[None, None])
+            * pairs.others[..., None]
+        )
         slope = (pairs.others[..., None] - e * e) * share
         by_r2 = slope * (pairs.d_near @ weight[:2])
         by_own = slope * (pairs.d_radial @ weight[2:3])[:, None]

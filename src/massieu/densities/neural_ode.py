@@ -106,10 +106,10 @@ class MongeAmpereFlow(ContinuousFlow):
         t = jnp.asarray(t, x.dtype)
         share = jnp.concatenate([jnp.ones(1, x.dtype), time_features(t)]) @ self.amplitude / len(self.permutations)
         bias = (self.bias[0] + self.bias[1] * t) * (not self.even)
-        slope = jnp.tanh(x[self.permutations] @ self.weight.T + bias)  # (G, width)
-        pulled = (share * slope) @ self.weight  # (G, d), by the permuted coordinates
+        slope = jnp.tanh(x[self.permutations] @ self.weight.T + bias[None])  # (G, width)
+        pulled = (share[None] * slope) @ self.weight  # (G, d), by the permuted coordinates
         v = jnp.zeros_like(x).at[self.permutations].add(pulled)
-        return v, jnp.sum(share * (1 - slope**2) * jnp.sum(self.weight**2, axis=1))
+        return v, jnp.sum((1 - slope**2) @ (share * jnp.sum(self.weight**2, axis=1)))
 
 
 class Diffusion(ContinuousFlow):

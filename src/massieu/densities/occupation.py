@@ -115,13 +115,14 @@ class Occupation(eqx.Module):
         """One label (1 + N,), its twist uniform, and ln p(K|q); from cached keys and values."""
         draw, choose = jax.random.split(key)
         q = jax.random.randint(choose, (), 0, len(self.log_weights))
-        levels, interaction, attention = self._levels(q), self._interaction(), self.attention
+        levels, attention = self._levels(q), self.attention
         spin_of = ordered_sets.ranks(self.spins).spin
 
         def learned(carry, rank):
             landau, cache = carry  # of the earlier electrons on each spin (spins, M)
             other = (jnp.arange(len(self.spins)) != spin_of[rank.number - 1]).astype(int)
-            landau = landau + jnp.where(rank.number > 0, interaction[other, rank.before], 0.0)
+            row = self.pairs[jnp.asarray(self.pair_class)[other, rank.before]]  # never the whole (2, M, M)
+            landau = landau + jnp.where(rank.number > 0, row, 0.0)
             logits = landau[rank.spin]
             if attention is not None:
                 cache, found = attention.step(cache, q, rank.before, rank.number)
@@ -141,16 +142,12 @@ class Occupation(eqx.Module):
         """ln e_r of the levels above each, (M + 1, most + 1), for all spins."""
         return (log_homogeneous if self.bosons else log_symmetric)(levels, max(self.spins))
 
-    def _interaction(self) -> Array:
-        """f (2, M, M) of pairs of equal and of opposite spin."""
-        return self.pairs[jnp.asarray(self.pair_class)]
-
     def _landau(self, occupied: Array) -> Array:
         """sum over earlier electrons i of f(k_i, k), for every rank and orbital (N, M)."""
         spin = ordered_sets.ranks(self.spins).spin
         earlier = jnp.tril(jnp.ones((self.n, self.n)), -1)
         same = spin[:, None] == spin[None]
-        rows = self._interaction()[:, occupied]
+        rows = self.pairs[jnp.asarray(self.pair_class)[:, occupied]]
         return (earlier * same) @ rows[0] + (earlier * ~same) @ rows[1]
 
 
@@ -231,12 +228,11 @@ class SingleOccupation(eqx.Module):
 
 def _pair_classes(momenta: np.ndarray, two_spins: bool) -> np.ndarray:
     """Pairs of orbitals alike in |k|, |k'| and |k - k'|; in |k - k'| only where these classes would be too many."""
-    square = np.round(np.sum(momenta**2, axis=1), 6)
+    _, length = np.unique(np.round(np.sum(momenta**2, axis=1), 6), return_inverse=True)
     apart = np.round(np.sum((momenta[:, None] - momenta[None]) ** 2, axis=-1), 6)
-    low, high = np.minimum(square[:, None], square[None]), np.maximum(square[:, None], square[None])
-    labels = np.stack([low, high, apart], axis=-1).reshape(-1, 3)
-    _, classes = np.unique(labels, axis=0, return_inverse=True)
-    if classes.max() >= MOST_CLASSES:
-        _, classes = np.unique(apart.ravel(), return_inverse=True)
-    classes = classes.reshape(apart.shape)
+    distances, distance = np.unique(apart.ravel(), return_inverse=True)
+    low, high = np.minimum(length[:, None], length[None]), np.maximum(length[:, None], length[None])
+    triples = (low * len(length) + high).ravel() * len(distances) + distance  # one integer for each: quick to sort
+    _, classes = np.unique(triples, return_inverse=True)
+    classes = (distance if classes.max() >= MOST_CLASSES else classes).reshape(apart.shape)
     return np.stack([classes, classes + (int(classes.max()) + 1 if two_spins else 0)])

@@ -26,6 +26,9 @@ def perceptron(key: Array, sizes: list[int]) -> Perceptron:
 def apply(layers: Perceptron, x: Array) -> Array:
     """The network at features (.., fan_in)."""
     for weight, bias in layers[:-1]:
-        x = jnp.tanh(x @ weight + bias)
-    weight, bias = layers[-1]
-    return x @ weight + bias
+        x = jnp.tanh(_affine(x, weight, bias))
+    return _affine(x, *layers[-1])
+
+
+def _affine(x: Array, weight: Array, bias: Array) -> Array:
+    return x @ weight + jnp.expand_dims(bias, range(x.ndim - 1))

@@ -83,8 +83,8 @@ class ProtonFlow(ContinuousFlow):
         """v (n, 3) in units of the box, and its divergence."""
         n = len(x)
         weights = jnp.tensordot(chebyshev(jnp.asarray(t, x.dtype), len(self.force)), self.force, 1)
-        weights = weights * jnp.asarray(SCALE)
-        d = x[:, None] - x
+        weights = weights * jnp.asarray(SCALE)[None]
+        d = x[:, None] - x[None]
         others = 1 - jnp.eye(n, dtype=x.dtype)
         along = jnp.sin(2 * math.pi * d) / (2 * math.pi)
         squared = (self.sides / math.pi) ** 2 * jnp.sum(jnp.sin(math.pi * d) ** 2, axis=-1)
@@ -93,15 +93,15 @@ class ProtonFlow(ContinuousFlow):
         def gaussians(widths: tuple[float, ...]) -> tuple[Array, Array]:
             """B (n, n, .) and the factor of `along` in their gradients."""
             inverse = jnp.asarray(1 / np.square(widths), x.dtype)
-            b = jnp.exp(-0.5 * squared[..., None] * inverse) * others[..., None]
-            return b, -(self.sides**2) * inverse * b
+            b = jnp.exp(-0.5 * squared[..., None] * inverse[None, None]) * others[..., None]
+            return b, -(self.sides**2) * inverse[None, None] * b
 
         b, db = gaussians(WIDTHS)
         e, de = gaussians(NEIGHBOURS)
         h = jnp.sum(e, axis=1)
         dh = jnp.einsum("ijk,ija->ika", de, along)  # of h_i by r_i
         both = h[:, None] + h[None]
-        strength = weights[:, 0] + jnp.einsum("mk,ijk->ijm", weights[:, 1:], both)
+        strength = weights[None, None, :, 0] + jnp.einsum("mk,ijk->ijm", weights[:, 1:], both)
         change = dh[:, None] + de[..., None] * along[:, :, None]  # of h_i + h_j by r_i
         f = jnp.sum(b * strength, axis=-1)
         slope = jnp.sum(db * strength, axis=-1) * along2

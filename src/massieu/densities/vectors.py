@@ -55,6 +55,39 @@ class OnLattice(ContinuousFlow):
         return v.reshape(self.shape), divergence
 
 
+class Reshaped(AbstractDistribution):
+    """A density of configurations of one shape as one of configurations of another, sites in C order."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cond_shape: tuple[int, ...] | None = eqx.field(static=True)
+    base: AbstractDistribution
+
+    def __init__(self, base: AbstractDistribution, shape: tuple[int, ...]):
+        self.shape, self.cond_shape, self.base = shape, base.cond_shape, base
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the configurations of the base are."""
+        return getattr(self.base, "discrete", False)
+
+    def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
+        return self.base._log_prob(x.reshape(self.base.shape), condition)
+
+    def _sample(self, key: Array, condition: Array | None = None) -> Array:
+        return self.base._sample(key, condition).reshape(self.shape)
+
+    def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
+        x, log_prob = self.base._sample_and_log_prob(key, condition)
+        return x.reshape(self.shape), log_prob
+
+
+def reshaped(density: AbstractDistribution, shape: tuple[int, ...]) -> AbstractDistribution:
+    """The density for configurations of another shape with as many numbers."""
+    if tuple(density.shape) == shape:
+        return density
+    return OnLattice(density, shape, 1.0) if isinstance(density, ContinuousFlow) else Reshaped(density, shape)
+
+
 def torus_symmetries(sides: tuple[int, ...]) -> np.ndarray:
     """Translations of a periodic lattice as permutations (G, d); with the point group up to MOST_TURNED sites."""
     sites = np.indices(sides).reshape(len(sides), -1).T

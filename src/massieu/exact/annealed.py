@@ -67,8 +67,8 @@ def hmc(
     """
     momentum_key, length_key, accept_key = jax.random.split(key, 3)
     particles = tuple(range(x.ndim - 1))
-    # a random length keeps trajectories from closing on themselves in harmonic traps
-    step = step * jax.random.uniform(length_key, (x.shape[-1],), x.dtype, 0.6, 1.0)
+    # a random length for each walker keeps trajectories from closing on themselves in harmonic traps
+    step = step * jax.random.uniform(length_key, (*(1,) * len(particles), x.shape[-1]), x.dtype, 0.6, 1.0)
     p = jax.random.normal(momentum_key, x.shape, x.dtype)
 
     def leap(state: tuple[jax.Array, jax.Array], part: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:

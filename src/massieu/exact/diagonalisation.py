@@ -14,7 +14,8 @@ from massieu.physics.plane_wave_matrix import Determinant, determinants, interac
 from massieu.principle import Estimate
 
 MOST_DETERMINANTS = 15_000
-CHANGES = 3.0  # the energies converge as a power of the basis: the rest is about as large as the last change
+SMALLEST = 0.4  # of the largest basis: from there on the energies follow a power of its size
+BASES = 6  # that the extrapolation uses, at most
 
 
 def small_gas(
@@ -24,48 +25,72 @@ def small_gas(
     dim, unit = len(twist), (2 * math.pi / length) ** 2
     vectors, energies = momentum_shells.levels(dim, length, twist, unit * 36)
     shells = np.flatnonzero(np.diff(energies) > 1e-9 * energies[-1]) + 1
-    kept, smaller = largest_basis(shells, spins)
-    if kept < fewest:
+    sizes = bases(shells, spins)
+    if not sizes or sizes[-1] < fewest:
         return None
-    images = sum(spins) * madelung(dim) / length
-    return thermal_diagonalisation(vectors[:kept], energies[:kept], spins, 2 / length, images, beta, smaller)
+    images, kept = sum(spins) * madelung(dim) / length, sizes[-1]
+    return thermal_diagonalisation(vectors[:kept], energies[:kept], spins, 2 / length, images, beta, sizes)
 
 
-def largest_basis(shells: np.ndarray, spins: tuple[int, ...]) -> tuple[int, int]:
-    """Plane waves (whole shells; `shells`: their rising ends) of the largest basis in reach, and the next smaller."""
+def bases(shells: np.ndarray, spins: tuple[int, ...]) -> list[int]:
+    """Rising numbers of plane waves (whole shells; `shells`: their ends), the largest in reach and smaller ones."""
     sizes = [math.prod(math.comb(int(m), count) for count in spins) for m in shells]
     kept = [int(m) for m, size in zip(shells, sizes, strict=True) if 0 < size <= MOST_DETERMINANTS]
-    return (kept[-1], kept[-2]) if len(kept) > 1 else (0, 0)
+    near = [m for m in kept if m >= SMALLEST * kept[-1]]
+    places = np.linspace(0, len(near) - 1, BASES).round().astype(int)
+    return [near[place] for place in np.unique(places)] if near else []
+
+
+def power(spins: tuple[int, ...], dim: int) -> float:
+    """The power of 1/(plane waves) by which cusps make energies converge: tails k^-2(dim + 1) of n(k), k^2 less for
+    electrons of equal spin.
+    """
+    opposite = sum(1 for count in spins if count) > 1
+    return 1.0 if opposite else (dim + 2) / dim
+
+
+def extrapolated(sizes: list[int], values: np.ndarray, by: float) -> Estimate:
+    """The limit of values (B,) of bases of `sizes` plane waves, linear in sizes^-by.
+
+    Its error: half of what the extrapolation adds, and the scatter about the line.
+    """
+    if np.ptp(values) <= 1e-13 * max(1.0, abs(float(values[-1]))):
+        return Estimate(float(values[-1]), 0.0)
+    if len(sizes) < 3:
+        return Estimate(float(values[-1]), 3 * float(np.ptp(values)))
+    x = np.asarray(sizes, float) ** -by
+    weight = x[-1] / x  # small bases are further from the law
+    slope, limit = np.polyfit(x, values, 1, w=weight)
+    scatter = math.sqrt(float(np.sum((weight * (values - limit - slope * x)) ** 2)) / (len(x) - 2))
+    return Estimate(float(limit), math.hypot(0.5 * (limit - float(values[-1])), scatter))
 
 
 def thermal_diagonalisation(
     vectors: np.ndarray, energies: np.ndarray, spins: tuple[int, ...], coupling: float, offset: float, beta: float,
-    smaller: int,
+    sizes: list[int],
 ) -> Thermodynamics:  # fmt: skip
     """F, E, S, C of H = kinetic + coupling * Coulomb + offset in the plane waves `vectors` (M, dim) of `energies` (M,).
 
-    A truncated basis gives an upper bound of F; what it lacks is taken as CHANGES times the change from a basis of
-    `smaller` plane waves.
-    beta may be infinite: the ground state.
+    A truncated basis gives an upper bound of F; the values are extrapolated from the first `sizes` of the plane waves,
+    the last of them all.  beta may be infinite: the ground state.
     """
     sectors: dict[tuple[int, ...], list[Determinant]] = defaultdict(list)
     for determinant in determinants(len(vectors), spins):
         sectors[total_momentum(determinant, vectors)].append(determinant)
-    levels, coarse = [], []
+    levels: list[list[np.ndarray]] = [[] for _ in sizes]
     for block in sectors.values():
         orbitals = np.array(block) % len(vectors)
         matrix = np.diag(energies[orbitals].sum(axis=1)) + coupling * interaction_matrix(block, vectors)
-        levels.append(np.linalg.eigvalsh(matrix))
-        inner = np.flatnonzero(np.all(orbitals < smaller, axis=1))
-        if len(inner):
-            coarse.append(np.linalg.eigvalsh(matrix[np.ix_(inner, inner)]))
-    fine = _averages(np.concatenate(levels) + offset, beta)
-    change = [CHANGES * abs(a - b) for a, b in zip(fine, _averages(np.concatenate(coarse) + offset, beta), strict=True)]
-    F, E, S, C = (Estimate(value, error) for value, error in zip(fine, change, strict=True))
+        for size, found in zip(sizes, levels, strict=True):
+            inner = np.flatnonzero(np.all(orbitals < size, axis=1))
+            if len(inner):
+                found.append(np.linalg.eigvalsh(matrix[np.ix_(inner, inner)]))
+    by_size = np.array([_averages(np.concatenate(found) + offset, beta) for found in levels])
+    by = power(spins, vectors.shape[1])
+    F, E, S, C = (extrapolated(sizes, column, by) for column in by_size.T)
     lnZ = Estimate(-beta * F.value, beta * F.error) if math.isfinite(beta) else Estimate(math.nan)
-    return Thermodynamics(
-        F, E, S, C, lnZ, f"diagonalisation in {len(vectors)} plane waves (error: of the basis, one-sided)"
-    )
+    method = f"diagonalisation in up to {len(vectors)} plane waves, extrapolated (error: of the extrapolation)"
+    return Thermodynamics(F, E, S, C, lnZ, method)
 
 
 def _averages(levels: np.ndarray, beta: float) -> tuple[float, float, float, float]:

@@ -80,9 +80,13 @@ def sessak_monasson(data: Moments) -> Couplings:
     return _with_fields(J, data.m)
 
 
-def pseudo_likelihood(spins: np.ndarray, fields: bool) -> Couplings:
-    """Logistic regression of every spin on the others, J symmetrised (Ravikumar, Wainwright and Lafferty 2010)."""
+def pseudo_likelihood(spins: np.ndarray, fields: bool, prior: float = 1.0) -> Couplings:
+    """Logistic regression of every spin on the others, J symmetrised (Ravikumar, Wainwright and Lafferty 2010).
+
+    prior: standard deviation of a Gaussian prior on every parameter.
+    """
     states, counts = np.unique(np.asarray(spins, float), axis=0, return_counts=True)
+    ridge = 1 / (counts.sum() * prior**2)
     share, n = counts / counts.sum(), states.shape[1]
     J, h = np.zeros((n, n)), np.zeros(n)
     for i in range(n):
@@ -91,8 +95,8 @@ def pseudo_likelihood(spins: np.ndarray, fields: bool) -> Couplings:
         w = np.zeros(x.shape[1])
         for _ in range(NEWTON_STEPS):
             tail = special.expit(-2 * states[:, i] * (x @ w))  # of the other value of s_i
-            slope = 2 * x.T @ (share * states[:, i] * tail) - w / counts.sum()
-            curvature = 4 * x.T @ ((share * tail * (1 - tail))[:, None] * x) + np.eye(len(w)) / counts.sum()
+            slope = 2 * x.T @ (share * states[:, i] * tail) - ridge * w
+            curvature = 4 * x.T @ ((share * tail * (1 - tail))[:, None] * x) + ridge * np.eye(len(w))
             step = np.linalg.solve(curvature, slope)
             w = w + step * min(1.0, 2 / np.abs(step).max(initial=1e-30))
             if np.abs(step).max(initial=0.0) < CONVERGED:
@@ -101,8 +105,8 @@ def pseudo_likelihood(spins: np.ndarray, fields: bool) -> Couplings:
     return Couplings(0.5 * (J + J.T), h)
 
 
-def maximum_likelihood(data: Moments, fields: bool) -> Couplings:
-    """Newton's method with all 2^n states, for up to MAX_ENUMERATED spins; a Gaussian prior of unit width.
+def maximum_likelihood(data: Moments, fields: bool, prior: float = 1.0) -> Couplings:
+    """Newton's method with all 2^n states, for up to MAX_ENUMERATED spins, and a Gaussian prior of width `prior`.
 
     ValueError for more spins.
     """
@@ -111,13 +115,13 @@ def maximum_likelihood(data: Moments, fields: bool) -> Couplings:
         raise ValueError(f"enumeration is for at most {MAX_ENUMERATED} spins, not {n}")
     states = np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
     features, target = statistics(states, fields), targets(data, fields)
-    theta = np.zeros(features.shape[1])
+    theta, ridge = np.zeros(features.shape[1]), 1 / (data.size * prior**2)
     for _ in range(NEWTON_STEPS):
         log_p = features @ theta
         p = special.softmax(log_p)
         mean = p @ features
-        covariance = (features * p[:, None]).T @ features - np.outer(mean, mean) + np.eye(len(theta)) / data.size
-        step = np.linalg.solve(covariance, target - mean - theta / data.size)
+        covariance = (features * p[:, None]).T @ features - np.outer(mean, mean) + ridge * np.eye(len(theta))
+        step = np.linalg.solve(covariance, target - mean - ridge * theta)
         theta = theta + step * min(1.0, 1 / np.abs(step).max())
         if np.abs(step).max() < CONVERGED:
             break

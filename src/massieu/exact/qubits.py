@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 import scipy
 
@@ -30,35 +33,49 @@ def thermal(energies: np.ndarray, beta: float) -> Thermodynamics:
     )
 
 
+class Level(NamedTuple):
+    """A part of the spectrum at beta: ln of its sum of exp(-beta E), mean and variance of E in it."""
+
+    log_weight: float
+    mean: float
+    variance: float
+
+    def shifted(self, energy: float, beta: float) -> Level:
+        """With `energy` added to all of its levels."""
+        return Level(self.log_weight - beta * energy, self.mean + energy, self.variance)
+
+    def joined(self, other: Level) -> Level:
+        """Both together; every term is positive, so that nothing cancels."""
+        total = float(np.logaddexp(self.log_weight, other.log_weight))
+        if total == -math.inf:
+            return self
+        mine, theirs = math.exp(self.log_weight - total), math.exp(other.log_weight - total)
+        apart = self.mean - other.mean
+        variance = mine * self.variance + theirs * other.variance + mine * theirs * apart**2
+        return Level(total, mine * self.mean + theirs * other.mean, variance)
+
+
 def ising_ring_in_a_field(n: int, beta: float, gamma: float, j: float = 1.0) -> Thermodynamics:
     """-J sum Z Z - gamma sum X on a ring of any length, by free fermions (Pfeuty, Ann. Phys. 57, 79 (1970)).
 
-    Z = 1/2 sum over both parities of prod 2 cosh(beta e/2) +- prod 2 sinh(beta e/2), of the modes e of antiperiodic
-    (even) and periodic (odd) boundary condition; the unpaired modes k = 0 and pi keep their sign.
+    Modes e_k have energies -e/2 and, occupied, +e/2: even numbers of fermions of antiperiodic modes and odd numbers
+    of periodic modes are all levels; the unpaired modes k = 0 and pi keep their sign.  Even and odd excitations above
+    the lowest state are summed apart, mode by mode: products of cosh and sinh would cancel where that state has the
+    wrong parity, as in a frustrated ring.
     """
-    logs: list[float] = []
-    signs, slopes, bends = list(logs), list(logs), list(logs)
-    for parity in (1, -1):
-        k = 2 * np.pi * (np.arange(n) + (0.5 if parity == 1 else 0.0)) / n
+    total = Level(-math.inf, 0.0, 0.0)
+    for odd in (False, True):
+        k = 2 * np.pi * (np.arange(n) + (0.0 if odd else 0.5)) / n
         e = 2 * np.sqrt(np.maximum(0.0, gamma**2 + j**2 - 2 * j * gamma * np.cos(k)))
         unpaired = np.isclose(np.sin(k), 0, atol=1e-9)
         e[unpaired] = 2 * (gamma - j * np.cos(k[unpaired]))
-        half, x = 0.5 * e, 0.5 * beta * e
-        logs.append(np.sum(np.logaddexp(x, -x)))
-        signs.append(1.0)
-        slopes.append(np.sum(half * np.tanh(x)))
-        bends.append(np.sum((half / np.cosh(np.minimum(np.abs(x), 300.0))) ** 2))
-        if np.all(np.abs(x) > 1e-14):  # else the product of sinh is zero at every beta
-            size = np.abs(x)
-            logs.append(np.sum(size + np.log(-np.expm1(-2 * size))))
-            signs.append(float(parity * np.prod(np.sign(x))))
-            slopes.append(np.sum(half / np.tanh(x)))
-            bends.append(-np.sum((half / np.sinh(np.minimum(size, 300.0))) ** 2))
-    total = float(scipy.special.logsumexp(logs, b=signs))
-    weights = np.array(signs) * np.exp(np.array(logs) - total)
-    slope = float(weights @ np.array(slopes))
-    variance = float(weights @ (np.array(bends) + (np.array(slopes) - slope) ** 2))
-    return Thermodynamics.from_log_partition(total - np.log(2), -slope, variance, beta, "free fermions")
+        by_parity = Level(0.0, 0.0, 0.0), Level(-math.inf, 0.0, 0.0)
+        for gap in np.abs(e).tolist():
+            even, other = by_parity
+            by_parity = even.joined(other.shifted(gap, beta)), other.joined(even.shifted(gap, beta))
+        flipped = odd != bool(np.sum(e < 0) % 2)  # the lowest state has the wrong number of fermions
+        total = total.joined(by_parity[int(flipped)].shifted(-0.5 * float(np.abs(e).sum()), beta))
+    return Thermodynamics.from_log_partition(total.log_weight, total.mean, total.variance, beta, "free fermions")
 
 
 def spectrum_and_averages(hamiltonian: PauliSum, beta: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import math
 import time
 from collections.abc import Callable
@@ -26,15 +25,19 @@ import yaml
 from flowjax import bijections, distributions
 from jax import Array
 
-from massieu import densities, optimize, statistics
-from massieu.densities.vectors import coupling
+from massieu import optimize, statistics
+from massieu.densities.named import named
 from massieu.errors import InputError, RunError, require
 from massieu.learning.kinds import EVALUATED, Data, FitConfig, read, simple_model
 from massieu.methods.training import TrainState
 from massieu.principle import Estimate, trainable
 from massieu.progress import Progress, Silent
 from massieu.runs import checkpoint
-from massieu.runs.directory import append_metrics, read_metrics, write_metrics
+from massieu.runs.directory import read_metrics, write_metrics
+from massieu.runs.lock import held
+from massieu.runs.stopping import told
+from massieu.strict_json import to_json
+from massieu.text import named_numbers
 
 VALIDATED = 1000  # configurations of the validation set judged during training
 SAMPLES = 5000
@@ -73,25 +76,16 @@ def make_density(data: Data, config: FitConfig) -> Any:
     """The density that the configuration names, around the mean and the width of the data for reals."""
     d, key = data.train.shape[1], jax.random.key(config.seed)
     sizes = {k: v for k in ("width", "depth") if (v := getattr(config, k)) is not None}
-    if data.kind == "spins":
-        makers = {"made": densities.MADE, "transformer": densities.CausalTransformer, "rnn": densities.RNN}
-        return makers["made" if config.density == "auto" else config.density](d, key=key, **sizes)
-    if data.kind == "angles":
-        return densities.CircularSpline(d, key=key, **sizes)
+    if data.kind != "reals":
+        usual = "made" if data.kind == "spins" else "circular-spline"
+        return named(usual if config.density == "auto" else config.density, d, key, **sizes)
     name = "spline" if config.density == "auto" else config.density
     if name in ("spline", "realnvp") and d < 2:
         raise InputError(f"density = {name}: must be another one for a single column, which couples to nothing")
     if "depth" in sizes and name == "monge-ampere":
         raise InputError(f"depth = {config.depth}: must be left out for monge-ampere, which has one layer")
-    of_reals: dict[str, Callable[[], Any]] = {
-        "spline": lambda: coupling("spline", d, key=key, **sizes),
-        "realnvp": lambda: coupling("realnvp", d, key=key, **sizes),
-        "continuous": lambda: densities.NeuralODE(d, key=key, **sizes),
-        "monge-ampere": lambda: densities.MongeAmpereFlow(d, key=key, **sizes),
-        "diffusion": lambda: densities.Diffusion(d, key=key, **sizes),
-    }
     width = bijections.Affine(data.train.mean(axis=0), data.train.std(axis=0))
-    return distributions.Transformed(of_reals[name](), paramax.non_trainable(width))
+    return distributions.Transformed(named(name, d, key, **sizes), paramax.non_trainable(width))
 
 
 def fit(data: np.ndarray, *, out: str | Path | None = None, progress: Progress | None = None, **options: Any) -> Fit:
@@ -104,16 +98,19 @@ def fit(data: np.ndarray, *, out: str | Path | None = None, progress: Progress |
     for name in options:
         require(name in names, "option", name, f"one of {', '.join(sorted(names))}")
     config, progress = FitConfig(**options), progress or Silent()
+    progress.say("making the density")
     with jax.enable_x64(True):
         parts = read(data, config)
         density = make_density(parts, config)
         folder = None if out is None else _prepare(Path(out), parts, config, data)
         params, static = trainable(density)
-        best, rows = _train(parts, params, static, config, folder, progress)
-        progress.close()
-        found = _evaluated(parts, eqx.combine(best, static), config, rows)
-        if folder is not None:
-            save(folder, found)
+        with held(folder, progress.say), told(folder):
+            best, rows = _train(parts, params, static, config, folder, progress)
+            progress.close()
+            progress.say(f"evaluating -ln p of both sets, and {SAMPLES} samples")
+            found = _evaluated(parts, eqx.combine(best, static), config, rows)
+            if folder is not None:
+                save(folder, found)
     return found
 
 
@@ -129,7 +126,10 @@ def resume(folder: Path, progress: Progress) -> Fit:
 def _prepare(folder: Path, data: Data, config: FitConfig, whole: np.ndarray) -> Path:
     """A new directory with fit.yaml and the data, or that of an unfinished fit of the same data and options."""
     shape = [len(data.train) + len(data.validation), data.train.shape[1]]
-    mine = {"fit": dataclasses.asdict(config), "data": {"shape": shape, "sum": float(data.train.sum())}}
+    options = dataclasses.asdict(config)
+    if config.values is None:  # an option that version 0.1.0 did not have
+        del options["values"]
+    mine = {"fit": options, "data": {"shape": shape, "sum": float(data.train.sum())}}
     path = folder / "fit.yaml"
     if path.exists():
         if _yaml(path) != mine:
@@ -165,8 +165,8 @@ def loss_of(density: Any, x: Array, key: Array) -> Array:
 def _train(data: Data, params: Any, static: Any, config: FitConfig, folder: Path | None, progress: Progress):
     """Adam on the training set; the parameters with the best validation, and the metrics."""
     optimiser = optimize.adam(config.learning_rate, optimize.ramp_and_cosine(config.steps), 10.0)
-    zero = jnp.zeros((), jnp.int32)
-    start = TrainState(params, optimiser.init(params), jax.random.key(config.seed), zero, frame=params)
+    key, zero = jax.random.key(config.seed), jnp.zeros((), jnp.int32)
+    start = TrainState(params, optimiser.init(params), key, zero, frame=params)
     train, size = jnp.asarray(data.train), min(config.batch, len(data.train))
 
     @jax.jit
@@ -186,30 +186,41 @@ def _train(data: Data, params: Any, static: Any, config: FitConfig, folder: Path
     judged = jnp.asarray(data.validation[:VALIDATED])
     validation = jax.jit(lambda params: -jnp.mean(eqx.combine(params, static).log_prob(judged)))
     identity = {"fit": dataclasses.asdict(config)}
-    state, rows, best = start, [], math.inf
-    if folder is not None and list((folder / "checkpoints").glob("step-*.npz")):
+    state, rows, best, losses = start, [], math.inf, []
+    if folder is not None and checkpoint.steps_saved(folder / "checkpoints") is not None:
         state, meta, _ = checkpoint.load_newest(folder / "checkpoints", start, identity)
-        best, rows = meta["best"], [row for row in read_metrics(folder) if row["step"] <= int(state.step)]
+        losses = meta.get("losses", [])
+        best = math.inf if meta["best"] is None else meta["best"]
+        rows = [row for row in read_metrics(folder) if row["step"] <= int(state.step)]
         write_metrics(folder, rows)
         progress.say(f"continues from step {int(state.step)}")
-    every, began, losses = max(1, config.steps // SAVES), time.monotonic(), []
-    while (at := int(state.step)) < config.steps:
-        state, loss = step(state)
-        losses.append(float(loss))
-        if not math.isfinite(losses[-1]):
-            raise RunError(f"diverged at step {at}: the loss is {losses[-1]}; try a smaller learning_rate")
-        if (at + 1) % every == 0 or at + 1 == config.steps:
-            judged_now = float(validation(state.params))
-            row = {"step": at + 1, "loss": float(np.mean(losses)), "validation": judged_now,
-                   "seconds": time.monotonic() - began}  # fmt: skip
-            if judged_now < best:
-                best, state = judged_now, state._replace(frame=state.params)
-            rows.append(row)
-            losses = []
-            progress.say("  ".join(f"{name} {value:.6g}" for name, value in row.items()))
-            if folder is not None:
-                append_metrics(folder, [row])
-                checkpoint.save(folder / "checkpoints", state, {"identity": identity, "best": best})
+    every, began = max(1, config.steps // SAVES), time.monotonic()
+    progress.say("compiling the first step" if int(state.step) < config.steps else "nothing is left to train")
+
+    def save_all() -> None:
+        if folder is not None:
+            write_metrics(folder, rows)
+            checkpoint.save(folder / "checkpoints", state, {"identity": identity, "best": best, "losses": losses})
+
+    try:
+        while (at := int(state.step)) < config.steps:
+            new, loss = step(state)
+            if not math.isfinite(loss):
+                raise RunError(f"diverged at step {at}: the loss is {loss}; try a smaller learning_rate")
+            since = [*losses, float(loss)]
+            if (at + 1) % every != 0 and at + 1 != config.steps:
+                losses, state = since, new
+                continue
+            now, seconds = float(validation(new.params)), time.monotonic() - began
+            row = {"step": at + 1, "loss": float(np.mean(since)), "validation": now, "seconds": seconds}
+            if now < best:
+                new = new._replace(frame=new.params)
+            rows, losses, best, state = [*rows, row], [], min(best, now), new  # at once, for who interrupts
+            save_all()
+            progress.say(named_numbers(row))
+    except KeyboardInterrupt:
+        save_all()
+        raise
     return state.frame, rows
 
 
@@ -230,7 +241,7 @@ def save(folder: Path, found: Fit) -> None:
     """samples.npz (with some of the validation data) and summary.json."""
     both = _bytes_of(np.savez_compressed, samples=found.samples, data=found.data)
     checkpoint.write_atomically(folder / "samples.npz", both)
-    checkpoint.write_atomically(folder / "summary.json", json.dumps(found.summary(), indent=2).encode())
+    checkpoint.write_atomically(folder / "summary.json", to_json(found.summary(), indent=2).encode())
 
 
 def _bytes_of(save_to: Callable[..., None], *arrays: np.ndarray, **named: np.ndarray) -> bytes:

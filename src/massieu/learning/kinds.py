@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -17,6 +17,7 @@ from massieu.principle import Estimate
 SPINS = ("made", "transformer", "rnn")
 REALS = ("spline", "realnvp", "continuous", "monge-ampere", "diffusion")
 ANGLES = ("circular-spline",)
+REAL = "reals"
 EVALUATED = 5000  # at most, of each set, at the end
 
 
@@ -33,6 +34,10 @@ class FitConfig:
     width: int | None = option(None, "width of the layers (default: the density's own)")
     depth: int | None = option(None, "number of layers (default: the density's own)")
     validation: float = option(0.1, "fraction of the data held back")
+    values: str | None = option(
+        None,
+        "the two values of a spin where they are not -1,1: 0,1; or reals, for integers that are no spins",
+    )
     seed: int = option(0, "seed of everything random in the fit")
 
     def __post_init__(self) -> None:
@@ -43,6 +48,8 @@ class FitConfig:
             if getattr(self, name) is not None:
                 at_least(name, getattr(self, name), 1)
         positive("learning_rate", self.learning_rate)
+        if self.values is not None:
+            object.__setattr__(self, "values", as_text(self.values))
         require(0 < self.validation < 0.9, "validation", self.validation, "a fraction between 0 and 0.9")
 
 
@@ -59,7 +66,13 @@ def read(data: np.ndarray, config: FitConfig) -> Data:
     data = np.asarray(data, float)
     require(data.ndim == 2 and len(data) >= 20, "data", f"of shape {data.shape}", "at least 20 configurations (M, d)")
     require(bool(np.all(np.isfinite(data))), "data", "with NaN or infinity", "of finite numbers")
-    kind = "angles" if config.density in ANGLES else "spins" if np.all(np.abs(data) == 1) else "reals"
+    if config.values not in (None, REAL):
+        require(config.density not in ANGLES, "values", config.values, f"left out for {config.density}")
+        data = as_spins(data, config.values)
+    spins = config.values != REAL and bool(np.all(np.abs(data) == 1))
+    kind = "angles" if config.density in ANGLES else "spins" if spins else "reals"
+    if kind == "reals" and config.values is None:
+        _check_reals(data)
     allowed = {"spins": SPINS, "reals": (*REALS, *ANGLES), "angles": ANGLES}[kind]
     if config.density != "auto" and config.density not in allowed:
         raise InputError(f"density = {config.density}: must be auto or one of {', '.join(allowed)} for {kind}")
@@ -70,6 +83,45 @@ def read(data: np.ndarray, config: FitConfig) -> Data:
     shuffled = data[np.random.default_rng(config.seed).permutation(len(data))]
     held = max(2, round(config.validation * len(data)))
     return Data(shuffled[held:], shuffled[:held], kind)
+
+
+def as_text(values: Any) -> str:
+    """ "0,1" of the two values of a spin, down and up, as text or as numbers, or "reals"; InputError otherwise."""
+    words = values.split(",") if isinstance(values, str) else list(np.ravel(values))
+    if words == [REAL]:
+        return REAL
+    try:
+        down, up = (float(word) for word in words)
+    except ValueError:
+        down = up = 0.0
+    require(down != up and np.isfinite(down + up), "values", values, f"two numbers such as 0,1 or {REAL}")
+    return f"{down:g},{up:g}"
+
+
+def as_spins(data: np.ndarray, values: str | None) -> np.ndarray:
+    """Spins of +-1 from data of the two values, down and up; without values the data as they are."""
+    if values is None:
+        return data
+    down, up = (float(word) for word in as_text(values).split(","))
+    others = data[(data != down) & (data != up)]
+    if len(others):
+        raise InputError(f"values = {values}: must be all values of the data, which have {others[0]:g} too")
+    return np.where(data == up, 1.0, -1.0)
+
+
+def _check_reals(data: np.ndarray) -> None:
+    """InputError for integers and for two values, whose density as reals is no density at all."""
+    if pair := two_values(data):
+        raise InputError(f"data = of the values {pair}: must be spins of +-1; --values {pair} converts them")
+    if np.all(data == np.round(data)):
+        whole = f"integers from {data.min():g} to {data.max():g}"
+        raise InputError(f"data = {whole}: must be spins of +-1 or reals; --values {REAL} takes them as reals")
+
+
+def two_values(data: np.ndarray) -> str:
+    """ "0,1" for data of these two values; empty for others."""
+    found = np.unique(data)
+    return ",".join(f"{value:g}" for value in found) if len(found) == 2 else ""
 
 
 def simple_model(data: Data) -> tuple[Estimate, str]:

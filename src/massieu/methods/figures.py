@@ -123,7 +123,8 @@ def sweep(rows: list[dict[str, Any]], swept: list[str], names: tuple[str, ...], 
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for values, points in sorted(curves.items()):
             points = [p for p in points if name in p]
-            label = ", ".join(f"{k} = {v:g}" for k, v in zip(swept[1:], values, strict=True))
+            named = zip(swept[1:], values, strict=True)
+            label = ", ".join(f"{k} = {v}" if isinstance(v, str) else f"{k} = {v:g}" for k, v in named)
             x, y, error = ([p[k] for p in points] for k in (swept[0], name, f"{name}_error"))
             drawn = axes.errorbar(x, y, error, fmt="o-", ms=4, lw=0.9, capsize=2, label=label or name)
             known = [(p[swept[0]], p["F_reference"]) for p in points if name == "F" and p["F_reference"] is not None]

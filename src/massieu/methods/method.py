@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+import os
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from massieu.errors import InputError, did_you_mean, positive
-from massieu.methods.evaluation import Evaluation
+from massieu.errors import InputError, did_you_mean, positive, require
+from massieu.methods.evaluation import Evaluation, Observed
 from massieu.methods.options import Options
 from massieu.methods.training import Problem, TrainState
 
@@ -27,6 +28,7 @@ METHODS = {  # base class of the systems: folder, its method and its options
     "massieu.systems.qubits.QubitSystem": ("qubits", "Qubits", "QubitOptions"),
     "massieu.systems.hydrogen.Hydrogen": ("atoms", "Atomic", "AtomOptions"),
 }
+COPIES = 20  # of numbers that a step or an evaluation holds at once, at least
 EVALUATION_SEED = 2**20  # apart from the training's steps
 Row = dict[str, Any]
 O = TypeVar("O", bound=Options)
@@ -52,6 +54,7 @@ class Method(ABC, Generic[O]):
     name: ClassVar[str]
     options: type[O]  # its dataclass of options
     example: ClassVar[str] = "--beta 0.5,1"  # of the grid of a sweep
+    ansatz_class: ClassVar[type] = object  # of its densities, or density matrices
     baselines: ClassVar[str | None] = None  # what `massieu baseline` runs: "chains", "path integrals"
 
     # ---- options
@@ -65,7 +68,9 @@ class Method(ABC, Generic[O]):
             if name not in known and value != others[name][0].default:
                 raise InputError(f"{name} = {value}: must be left out, {system.name} has no use for it")
         own = {name: value for name, value in given.items() if name in known}
-        return self.options(**{**system.training_defaults(), **own})
+        options = self.options(**{**system.training_defaults(), **own})
+        fit_memory(system, options)
+        return options
 
     def check(self, system: Any, beta: float, options: O) -> None:
         """InputError for a temperature or options that the system cannot have; before anything is computed."""
@@ -74,6 +79,10 @@ class Method(ABC, Generic[O]):
 
     # ---- training
 
+    def check_named(self, system: Any, options: O) -> None:
+        """InputError for an ansatz that is not for the system; without making it, where that can take long."""
+        self.ansatz(system, options)
+
     @abstractmethod
     def ansatz(self, system: Any, options: O) -> Any:
         """The density, or density matrix, that the options name; InputError if it does not fit the system."""
@@ -81,15 +90,38 @@ class Method(ABC, Generic[O]):
     def checked_ansatz(self, system: Any, density: Any, beta: float, options: O) -> Any:
         """The user's density, or the one that the options name; InputError for what cannot work."""
         self.check(system, beta, options)
-        return self.ansatz(system, options) if density is None else density
+        if density is None:
+            return self.ansatz(system, options)
+        self.check_fits(system, density)
+        return density
+
+    def check_fits(self, system: Any, density: Any) -> None:
+        """InputError for a density of the user's that is not one of this kind of matter, or of another size."""
+        name = type(density).__name__
+        require(
+            isinstance(density, self.ansatz_class), "density", name, f"a {self.ansatz_class.__name__} for {system.name}"
+        )
 
     @abstractmethod
     def problem(self, system: Any, density: Any, beta: float, options: O) -> Problem:
         """The training problem: a compiled step and where it starts."""
 
+    def check_optimiser(self, system: Any, options: O, optimiser: Any) -> None:
+        """InputError for a gradient transformation of optax that cannot be in the place of the options' own."""
+        allowed = f"a name; {system.name} is trained by natural gradients of its own"
+        raise InputError(f"optimiser = {type(optimiser).__name__}: must be {allowed}")
+
+    def problem_with(self, system: Any, density: Any, beta: float, options: O, optimiser: Any) -> Problem:
+        """`problem` with a gradient transformation of optax."""
+        raise NotImplementedError
+
     def continued(self, options: O) -> O:
         """Without what makes a good start: parameters come from a checkpoint."""
         return options
+
+    def steps_at_reference(self, options: O) -> bool:
+        """Whether F of the training steps, once annealed, is that of the parameters of the reference."""
+        return True
 
     def warm(self, system: Any, other: Any, given: dict[str, Any]) -> dict[str, Any]:
         """Options of a run that starts from the parameters of another system's."""
@@ -102,6 +134,20 @@ class Method(ABC, Generic[O]):
         self, system: Any, training: Problem, state: TrainState, beta: float, options: O, seed: int
     ) -> Evaluation:
         """Averages with frozen parameters."""
+
+    def sample(self, system: Any, density: Any, beta: float, count: int, seed: int) -> tuple[Any, Any]:
+        """Configurations and ln p of a density."""
+        raise InputError(f"sample: must be asked of classical matter; samples of {system.name} are in result.samples")
+
+    def log_prob(self, system: Any, density: Any, beta: float, x: Any) -> Any:
+        """ln p of configurations."""
+        raise InputError(f"log_prob: must be asked of classical matter, not of a density matrix of {system.name}")
+
+    def observe(
+        self, system: Any, density: Any, beta: float, functions: dict[str, Any], samples: int, seed: int
+    ) -> dict[str, Observed]:
+        """Averages of functions of one configuration."""
+        raise InputError(f"observe: must be asked of classical matter, not of a density matrix of {system.name}")
 
     @abstractmethod
     def figures(self, system: Any, shown: Shown) -> dict[str, Figure]:
@@ -128,11 +174,34 @@ def method_of(system: Any) -> Method[Any]:
     raise InputError(f"system = {kind.__name__}: must be derived from one of {bases}")
 
 
-def final_evaluation(system: Any, training: Problem, state: TrainState, beta: float, options: Options) -> Evaluation:
-    """Averages with frozen parameters and random numbers of their own, and what follows from them."""
-    seed = options.seed + EVALUATION_SEED
+def final_evaluation(
+    system: Any, training: Problem, state: TrainState, beta: float, options: Options, again: int = 0
+) -> Evaluation:
+    """Averages with frozen parameters and random numbers of their own, and what follows from them.
+
+    again: 1, 2, .. with other random numbers than the run's own evaluation.
+    """
+    seed = options.seed + (1 + again) * EVALUATION_SEED
     result = method_of(system).evaluate(system, training, state, beta, options, seed)
     return result._replace(observables=result.observables | system.derived_observables(result))
+
+
+def fit_memory(system: Any, options: Options) -> None:
+    """InputError for a batch or samples that cannot be in memory, whatever the density: a few copies of each."""
+    memory, numbers = _memory(), system.size or 1
+    for name, each in (("batch", COPIES * numbers), ("samples", COPIES)):
+        most, value = memory // (8 * each), getattr(options, name)
+        what = f"configurations of {numbers} numbers" if name == "batch" else "energies"
+        require(value <= most, name, value, f"at most {most}, whose {what} fit in {memory / 2**30:.0f} GiB")
+
+
+def _memory() -> int:
+    """Bytes of the device, or of the machine where the device shares it."""
+    import jax
+
+    stats = jax.local_devices()[0].memory_stats() or {}
+    own = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**40
+    return stats.get("bytes_limit", own)
 
 
 # ---- options by name

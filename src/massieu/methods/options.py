@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from massieu.errors import at_least, one_of, positive, require
+from massieu.errors import at_least, at_most, one_of, positive, require
 
 
 def option(default: Any, text: str) -> Any:
@@ -36,14 +36,25 @@ class Options:
 
     LEAST: ClassVar[dict[str, int]] = {"steps": 1, "batch": 8, "seed": 0, "checkpoint_every": 1, "samples": 100,
                                        "width": 1, "depth": 1}  # fmt: skip
+    MOST: ClassVar[dict[str, int]] = {
+        "steps": 2**31 - 1,
+        "batch": 2**24,
+        "samples": 2**40,
+        "width": 2**16,
+        "depth": 2**12,
+    }
     POSITIVE: ClassVar[tuple[str, ...]] = ("learning_rate", "clip")
     FRACTIONS: ClassVar[tuple[str, ...]] = ()
+    SCHEDULED: ClassVar[tuple[str, ...]] = ()  # fractions of the steps
     WORDS: ClassVar[dict[str, tuple[str, ...]]] = {"optimiser": ("auto", "natural", "adam")}
 
     def __post_init__(self) -> None:
         for name, smallest in self._of_all("LEAST").items():
             if getattr(self, name) is not None:
                 at_least(name, getattr(self, name), smallest)
+        for name, largest in self._of_all("MOST").items():
+            if getattr(self, name) is not None:
+                at_most(name, getattr(self, name), largest)
         require(self.seed < 2**62, "seed", self.seed, "less than 2^62")
         require(self.batch % 4 == 0, "batch", self.batch, "a multiple of 4")
         for name, words in self._of_all("WORDS").items():
@@ -59,6 +70,11 @@ class Options:
     def _of_all(self, table: str) -> dict[str, Any]:
         """The common entries of a table of checks, and those of this kind of matter."""
         return {**getattr(Options, table), **getattr(type(self), table)}
+
+    def further(self, steps: int) -> Self:
+        """Trained up to `steps` in the place of its own: what is scheduled over a fraction of them is not longer."""
+        shrunk = {name: getattr(self, name) * min(1.0, self.steps / steps) for name in self.SCHEDULED}
+        return dataclasses.replace(self, steps=steps, **shrunk)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name."""

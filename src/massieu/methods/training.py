@@ -48,8 +48,9 @@ class Problem(NamedTuple):
 
     def density(self, state: TrainState, value: float | None = None) -> Any:
         """The density (matrix) with the parameters of a state, in float64; of a family the member at `value`."""
-        wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), state.params)
-        return self.combine(wide, state.frame, *([] if value is None else [value]))
+        with jax.enable_x64(True):
+            wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), state.params)
+            return self.combine(wide, state.frame, *([] if value is None else [value]))
 
 
 class Regression(NamedTuple):
@@ -93,4 +94,4 @@ def regress(
 
 def centred(scores: Any) -> Any:
     """Scores (B, ..) less their means."""
-    return jax.tree.map(lambda s: s - jnp.mean(s, axis=0), scores)
+    return jax.tree.map(lambda s: s - jnp.mean(s, axis=0, keepdims=True), scores)

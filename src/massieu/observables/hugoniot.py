@@ -141,11 +141,16 @@ def _perturbed(isotherm: Isotherm, rng: np.random.Generator) -> Isotherm:
 
 
 def read_table(path: Path, kind: str | None = None) -> list[Isotherm]:
-    """Isotherms of a .csv file with the columns COLUMNS, and `set` where it holds several; InputError otherwise."""
+    """Isotherms of a .csv file with the columns COLUMNS, and `set` where it holds several; InputError otherwise.
+
+    Lines that begin with "#" are comments; blanks around names and numbers, and a byte-order mark, do not count.
+    """
     try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [line for line in file if line.strip(" \t\r\n,") and not line.lstrip().startswith("#")]
+        table = [[word.strip() for word in row] for row in csv.reader(lines)]
+        rows = [dict(zip(table[0], row, strict=False)) for row in table[1:]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"table = {path}: must be a readable .csv file ({error})") from None
     missing = [name for name in COLUMNS if not rows or name not in rows[0]]
     require(not missing, "table", path, f"a table with the columns {', '.join(COLUMNS)}")
@@ -156,7 +161,9 @@ def read_table(path: Path, kind: str | None = None) -> list[Isotherm]:
     require(kind in sets, "set", kind, f"one of {', '.join(sets)}")
     try:
         values = np.array([[float(row[name]) for name in COLUMNS] for row in rows if (row.get("set") or "") == kind])
-    except (TypeError, ValueError) as error:
+    except KeyError as error:
+        raise InputError(f"table = {path}: must hold numbers ({error} is missing in a row)") from None
+    except ValueError as error:
         raise InputError(f"table = {path}: must hold numbers ({error})") from None
     return isotherms(values, path)
 

@@ -24,11 +24,14 @@ from massieu import statistics
 from massieu.errors import RunError
 from massieu.geometry import integer_vectors
 from massieu.linear_algebra import inverse_and_log_det_spd
+from massieu.states.correlated import CorrelatedStates
+from massieu.states.determinants import Determinants
 from massieu.states.fermion_flow import FermionFlow
 from massieu.states.inversion import CONVERGED, inverted
 from massieu.states.slater import log_reference
 
 CHUNK = 10
+DISPLACEMENTS = 16  # of one configuration, where they cost little
 RANGE = 3.0  # momenta up to this many k_F
 MOST_SHELLS = 40
 
@@ -64,7 +67,31 @@ def momentum_distribution(psi: FermionFlow, label: Array, z: Array, key: Array, 
     worst = float(residual.max())
     if not worst < 10 * CONVERGED:
         raise RunError(f"momentum distribution: the flow was not inverted, residual {worst:.2g} of the box")
-    samples = _controlled(n * flow, n * bare - expected) / shells.orbitals
+    return _table(shells, _controlled(n * flow, n * bare - expected), n, unit) | {"residual": worst}
+
+
+def from_positions(psi: CorrelatedStates, label: Array, x: Array, key: Array, unit: float) -> dict[str, Any]:
+    """The same of states known by ln Psi alone, at x (S, N, dim) from |Psi_K|^2: DISPLACEMENTS of each, no control."""
+    shells = shells_of(psi)
+    keys = jax.random.split(key, (len(x), DISPLACEMENTS))
+
+    def one(label: Array, x: Array, key: Array) -> Array:
+        s, step = _displacement(key, x)
+        amplitude = _amplitude(psi.log_psi(label, x + step) - psi.log_psi(label, x))
+        return _by_shell(psi, shells, label, s, [amplitude])[0]
+
+    @jax.jit
+    def moved(label: Array, x: Array, keys: Array) -> Array:
+        each = jax.vmap(one, (None, None, 0))
+        return jax.lax.map(lambda args: jnp.mean(each(*args), axis=0), (label, x, keys), batch_size=CHUNK)
+
+    terms = moved(label, x, keys)
+    return _table(shells, x.shape[1] * np.asarray(terms), x.shape[1], unit)
+
+
+def _table(shells: Shells, electrons: np.ndarray, n: int, unit: float) -> dict[str, Any]:
+    """Of the electrons (S, B) that each of S configurations gives the shells."""
+    samples = electrons / shells.orbitals
     found = [statistics.mean(column) for column in samples.T]
     return {
         "k": (unit * shells.k).tolist(),
@@ -72,12 +99,11 @@ def momentum_distribution(psi: FermionFlow, label: Array, z: Array, key: Array, 
         "error": [e.error for e in found],
         "orbitals": shells.orbitals.tolist(),
         "covered": statistics.mean(samples @ shells.orbitals / n).as_dict(),
-        "residual": worst,
-        "configurations": len(z),
+        "configurations": len(samples),
     }
 
 
-def shells_of(psi: FermionFlow) -> Shells:
+def shells_of(psi: Determinants) -> Shells:
     """All momenta up to RANGE k_F of the majority spin, and to the last orbital of K, by rising |k|."""
     dim, twists = psi.orbitals.shape[1], np.asarray(psi.twist)
     volume = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[dim]
@@ -101,10 +127,7 @@ def shells_of(psi: FermionFlow) -> Shells:
 
 def _one(psi: FermionFlow, shells: Shells, label: Array, z: Array, key: Array) -> tuple[Array, Array, Array, Array]:
     """For one displacement, summed over each shell (B,): the terms of Psi and of D, and the mean of D; the residual."""
-    n, dim = z.shape
-    of_electron, of_place = jax.random.split(key)
-    s = jax.random.uniform(of_place, (dim,))
-    step = jnp.zeros_like(z).at[jax.random.randint(of_electron, (), 0, n)].set(s)
+    s, step = _displacement(key, z)
     reference, c = psi.reference(label), psi.coefficients(label)
 
     def forward(z: Array, of_layer: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -120,10 +143,22 @@ def _one(psi: FermionFlow, shells: Shells, label: Array, z: Array, key: Array) -
     places = jnp.stack([z, z + step, back])
     here, bare, full = jax.vmap(lambda z: log_reference(reference, z, psi.spins))(places)
     bare, full = _amplitude(bare - here), _amplitude(full - here - 0.5 * jnp.sum(after - before))
-    waves = jnp.exp(-2j * jnp.pi * ((jnp.asarray(shells.vectors) + jnp.asarray(psi.twist)[label[0]]) @ s))
-    at, bins = jnp.asarray(shells.of_vector)[label[0]], len(shells.k)
-    flow, plain = (jnp.zeros(bins).at[at].add((waves * a).real, mode="drop") for a in (full, bare))
+    flow, plain = _by_shell(psi, shells, label, s, [full, bare])
     return flow, plain, _expected(psi, shells, label), jnp.max(residual, initial=0.0)
+
+
+def _displacement(key: Array, x: Array) -> tuple[Array, Array]:
+    """s (dim,) uniform in the box, and the step (N, dim) that moves one electron by it."""
+    of_electron, of_place = jax.random.split(key)
+    s = jax.random.uniform(of_place, (x.shape[1],))
+    return s, jnp.zeros_like(x).at[jax.random.randint(of_electron, (), 0, len(x))].set(s)
+
+
+def _by_shell(psi: Determinants, shells: Shells, label: Array, s: Array, amplitudes: list[Array]) -> list[Array]:
+    """Re e^{-ik.s} times each amplitude, summed over the momenta of every shell (B,)."""
+    waves = jnp.exp(-2j * jnp.pi * ((jnp.asarray(shells.vectors) + jnp.asarray(psi.twist)[label[0]][None]) @ s))
+    at = jnp.asarray(shells.of_vector)[label[0]]
+    return [jnp.zeros(len(shells.k)).at[at].add((waves * a).real, mode="drop") for a in amplitudes]
 
 
 def _amplitude(log_ratio: Array) -> Array:

@@ -55,7 +55,7 @@ class Ewald(eqx.Module):
     def _real(self, x: Array, q: Array) -> Array:
         i, j = np.triu_indices(len(x), 1)
         r = minimum_image(x[i] - x[j])
-        distance = jnp.sqrt(jnp.sum((r[:, None] + self.images) ** 2, axis=-1))
+        distance = jnp.sqrt(jnp.sum((r[:, None] + self.images[None]) ** 2, axis=-1))
         return jnp.sum((q[i] * q[j])[:, None] * jax.scipy.special.erfc(SCREENING[self.dim] * distance) / distance)
 
     def _reciprocal(self, x: Array, q: Array) -> Array:

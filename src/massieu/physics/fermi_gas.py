@@ -29,19 +29,29 @@ class IdealGas(NamedTuple):
 
 def log_symmetric(log_w: Array, n: int) -> Array:
     """Table (M + 1, n + 1) of ln e_r(w_m .. w_{M-1}) for m = 0 .. M and r = 0 .. n; -inf where r > M - m."""
-    empty = jnp.full(n + 1, -jnp.inf, log_w.dtype).at[0].set(0.0)
-
-    def add(row: Array, weight: Array) -> tuple[Array, Array]:
-        row = row.at[1:].set(_log_add(row[1:], weight + row[:-1]))
-        return row, row
-
-    _, rows = jax.lax.scan(add, empty, log_w[::-1])
+    empty = _no_levels(n, log_w)
+    _, rows = jax.lax.scan(lambda row, weight: (_with_level(row, weight),) * 2, empty, log_w[::-1])
     return jnp.concatenate([rows[::-1], empty[None]])
+
+
+def log_symmetric_of_all(log_w: Array, n: int) -> Array:
+    """ln e_r (n + 1,) of all levels: the first row of the table, which is not kept."""
+    return jax.lax.scan(lambda row, weight: (_with_level(row, weight), None), _no_levels(n, log_w), log_w[::-1])[0]
+
+
+def _no_levels(n: int, log_w: Array) -> Array:
+    """ln e_r (n + 1,) of no levels."""
+    return jnp.full(n + 1, -jnp.inf, log_w.dtype).at[0].set(0.0)
+
+
+def _with_level(row: Array, weight: Array) -> Array:
+    """ln e_r (n + 1,) with one level more."""
+    return row.at[1:].set(_log_add(row[1:], weight + row[:-1]))
 
 
 def log_homogeneous(log_w: Array, n: int) -> Array:
     """The same for bosons, homogeneous polynomials: h_r(w_m ..) = h_r(w_{m+1} ..) + w_m h_{r-1}(w_m ..)."""
-    empty = jnp.full(n + 1, -jnp.inf, log_w.dtype).at[0].set(0.0)
+    empty = _no_levels(n, log_w)
 
     def add(row: Array, weight: Array) -> tuple[Array, Array]:
         for r in range(1, n + 1):
@@ -63,7 +73,7 @@ def _log_add(a: Array, b: Array) -> Array:
 
 def log_partition(levels: Array, n: int, beta: Array | float) -> Array:
     """ln Z of n fermions in levels (M,)."""
-    return log_symmetric(-beta * levels, n)[0, n]
+    return log_symmetric_of_all(-beta * levels, n)[n]
 
 
 def ideal_gas(levels: np.ndarray, n: int, beta: float) -> IdealGas:

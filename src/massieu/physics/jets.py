@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 
@@ -45,9 +46,11 @@ def value_of(x: Carried) -> Array:
 
 def linear(x: Carried, weight: Array, bias: Array | float = 0.0) -> Carried:
     """x @ weight + bias over the last axis of the value."""
+    value = value_of(x) @ weight
+    value = value + (bias if np.ndim(bias) == 0 else jnp.expand_dims(jnp.asarray(bias), range(value.ndim - 1)))
     if not isinstance(x, Jet):
-        return x @ weight + bias
-    return Jet(x.value @ weight + bias, jnp.einsum("...ad,ac->...cd", x.slope, weight), x.laplacian @ weight)
+        return value
+    return Jet(value, jnp.einsum("...ad,ac->...cd", x.slope, weight), x.laplacian @ weight)
 
 
 def tanh(x: Carried) -> Carried:
@@ -101,6 +104,7 @@ def times(x: Carried, y: Carried) -> Carried:
     if isinstance(y, Jet):
         x, y = y, x
     y = jnp.asarray(y)
+    y = jnp.expand_dims(y, range(value_of(x).ndim - y.ndim))
     return Jet(x.value * y, x.slope * y[..., None], x.laplacian * y) if isinstance(x, Jet) else x * y
 
 

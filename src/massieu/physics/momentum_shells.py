@@ -13,6 +13,7 @@ from massieu.physics.plane_wave_matrix import exchange
 
 MOST_CHOICES = 1000  # sets of a degenerate shell that are compared
 REACH = 60.0  # levels more than 60 kT above the Fermi level change nothing in 14 digits
+NEAR = 25.0  # and above so many kT, nothing in what a cut-off is chosen by
 
 
 def levels(dim: int, length: float, twist: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:
@@ -118,11 +119,12 @@ def choose_cutoff(energies: np.ndarray, count: int, temperature: float, toleranc
     shells = _whole_shells(energies, count)
     if temperature == 0:
         return int(shells[0]), 0.0
-    low, high = 0, len(shells) - 1
-    allowed = tolerance * temperature * count
+    near = energies[: max(shells[0], np.searchsorted(energies, energies[count - 1] + NEAR * temperature))]
+    beta, low, high = 1 / temperature, 0, len(shells) - 1
+    allowed = free_energy(near, count, beta, len(near)) + tolerance * temperature * count
     while low < high:
         middle = (low + high) // 2
-        if cutoff_error(energies, int(shells[middle]), count, temperature) <= allowed:
+        if free_energy(near, count, beta, int(shells[middle])) <= allowed:
             high = middle
         else:
             low = middle + 1

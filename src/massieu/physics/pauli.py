@@ -1,4 +1,4 @@
-"""Sums of products of Pauli matrices: read, applied to a state, as a matrix.
+"""Sums of products of Pauli matrices: applied to a state, as a matrix.
 
 A state of n qubits has 2^n amplitudes; qubit 0 is the most significant bit, so that psi.reshape((2,) * n) has qubit
 q on axis q.  X|s> = |1 - s>, Z|s> = (-1)^s |s>, Y = iXZ, so that a product of them flips some bits and multiplies by
@@ -7,7 +7,6 @@ i to the number of Y and by a sign.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.errors import InputError, require
+from massieu.errors import require
+from massieu.physics.pauli_text import Term, read
 
 MOST_QUBITS = 24
-Term = tuple[float, dict[int, str]]
 
 
 class PauliSum(NamedTuple):
@@ -62,34 +61,8 @@ class PauliSum(NamedTuple):
 
 
 def parse(text: str) -> list[Term]:
-    """Terms of a text, one a line: "-1.0 Z0 Z1", or as OpenFermion prints them, "-1.0 [Z0 Z1] +"; "#" comments.
-
-    A line with a number alone is a multiple of the identity.  InputError names the line that cannot be read.
-    """
-    terms: list[Term] = []
-    for number, line in enumerate(re.sub(r"\]\s*([+-])\s*", r"]\n\1", text).splitlines(), 1):
-        content = line.partition("#")[0].strip().removesuffix("+").strip()
-        if content:
-            terms.append(_term(content, f"line {number} ({content})"))
-    require(bool(terms), "hamiltonian", "without a term", "a sum of terms such as -1.0 Z0 Z1")
-    return terms
-
-
-def _term(content: str, where: str) -> Term:
-    first, _, rest = content.replace("[", " ").replace("]", " ").strip().partition(" ")
-    try:
-        coefficient = complex(first)
-    except ValueError:
-        raise InputError(f"hamiltonian, {where}: must begin with a number") from None
-    real = np.isfinite(coefficient) and coefficient.imag == 0
-    require(bool(real), "hamiltonian", where, "with a finite real coefficient, or H is not Hermitian")
-    product: dict[int, str] = {}
-    for factor in rest.split():
-        match = re.fullmatch(r"([XYZ])(\d+)", factor.upper())
-        if match is None or int(match[2]) in product:
-            raise InputError(f"hamiltonian, {where}: must be of factors such as X3, each qubit once, not {factor}")
-        product[int(match[2])] = match[1]
-    return coefficient.real, product
+    """Terms of a text in the notations of `pauli_text`; InputError names the line that cannot be read."""
+    return read(text)[0]
 
 
 def ising_in_a_field(bonds: Iterable[tuple[int, int]], n: int, gamma: float) -> list[Term]:

@@ -28,8 +28,8 @@ class Basis(NamedTuple):
 
     def derivatives(self, s: Array) -> Array:
         """First to fourth derivatives of all functions by s: (4, size, *s.shape)."""
-        s = jnp.maximum(s, CORE**2)
-        shape = (-1, *(1,) * s.ndim)
+        s = jnp.maximum(s, CORE**2)[None]  # the axis of the functions first
+        shape = (-1, *(1,) * (s.ndim - 1))
         half = -0.5 / self.gaussians.reshape(shape) ** 2
         gauss = jnp.exp(half * s)
         w, r = self.cusps.reshape(shape), jnp.sqrt(s)
@@ -40,7 +40,7 @@ class Basis(NamedTuple):
             -e / (8 * w**3 * r**2) * (1 / w + 1 / r),
             e / (16 * w**3 * r**3) * (1 / w**2 + 3 / (w * r) + 3 / s),
         ]
-        one = jnp.ones_like(s)[None]
+        one = jnp.ones_like(s)
         rows = [jnp.concatenate([half ** (k + 1) * gauss, cusp[k], 0.5 * one if k == 0 else 0 * one]) for k in range(4)]
         return jnp.stack(rows)
 
@@ -53,7 +53,7 @@ def tensors(f: Array, y: Array, orders: tuple[int, ...]) -> list[Array]:
         if order == 1:
             out.append(2 * f[0][:, None] * y)
         elif order == 2:
-            out.append(4 * f[1][:, None, None] * jnp.einsum("pa,pb->pab", y, y) + 2 * f[0][:, None, None] * eye)
+            out.append(4 * f[1][:, None, None] * jnp.einsum("pa,pb->pab", y, y) + 2 * f[0][:, None, None] * eye[None])
         elif order == 3:
             once = jnp.einsum("pa,bc->pabc", y, eye)
             once = once + once.transpose(0, 2, 1, 3) + once.transpose(0, 2, 3, 1)

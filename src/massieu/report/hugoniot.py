@@ -29,12 +29,12 @@ STYLES = {"Knudson": "s", "Fernandez": "D", "Tenti": "x--", "Militzer": "^:"}
 def isotherms_of_sweep(folder: Path) -> list[Isotherm]:
     """E and P per atom of the finished runs of a sweep of hydrogen; InputError if there are none."""
     from massieu.methods.atoms.equation_of_state import alike
-    from massieu.runs.directory import read_config, read_summary
+    from massieu.runs.directory import read_config, read_finished
 
     runs: list[tuple[Any, dict[str, Any]]] = []
     for path in sorted(folder.iterdir()):
-        summary = read_summary(path) if (path / "config.yaml").exists() else None
-        if summary is not None and summary.get("status") == "finished" and summary["system"] == "hydrogen":
+        summary = read_finished(path) if (path / "config.yaml").exists() else None
+        if summary is not None and summary["system"] == "hydrogen":
             runs.append((read_config(path)[0], summary))
     require(bool(runs), "table", folder, "a .csv file, or the directory of a sweep of hydrogen with finished runs")
     groups = alike(runs, ("rs", "box", "temperature"))

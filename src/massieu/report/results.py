@@ -11,6 +11,7 @@ from massieu.principle import Estimate
 from massieu.statistics import z_score
 from massieu.text import columns
 
+OF_SAMPLING = "Errors of S and C are those of sampling the variational density, not of its distance from the exact one."
 FINITE_SIZE_KINDS = ("one_particle", "interaction")
 FINITE_SIZE_HEAD = ["infinite system - box", "one particle", "interaction", "corrected, per electron"]
 
@@ -25,7 +26,9 @@ def results(summary: dict[str, Any]) -> list[list[str]]:
     importance = summary.get("importance") or {}
     for name in ("lnZ", "F", "E", "S"):
         if name in importance:
-            rows.append([f"{name} (reweighted)", *_against(importance[name], known.get(name))])
+            known_error = math.isfinite(importance[name]["error"])
+            how = "reweighted" if known_error else "reweighted, not to be trusted"
+            rows.append([f"{name} ({how})", *_against(importance[name], known.get(name))])
     return rows
 
 
@@ -41,13 +44,16 @@ def _against(value: dict[str, float], reference: dict[str, Any] | None) -> list[
 
 def quality(summary: dict[str, Any]) -> list[list[str]]:
     """Rows of the measures of how good the density is."""
-    rows = [["Var(F_loc)", f"{summary['F_var']:.4g}"]]
+    rows = [["Var(F_loc)", number(summary["F_var"])]]
+    if summary.get("entropy_scale") and summary["S"]["value"] > 0:
+        rows.append(["what S may be off by, beta sqrt(Var F_loc)", f"{summary['entropy_scale']:.2g}"])
     importance = summary.get("importance")
     if importance:
         rows.append(["effective sample size", f"{importance['ess']:.4f}"])
         gap = summary["F"]["value"] - importance["F"]["value"]
         error = math.hypot(summary["F"]["error"], importance["F"]["error"])
-        rows.append(["gap F - F(reweighted)", str(Estimate(gap, error))])
+        if math.isfinite(error):
+            rows.append(["gap F - F(reweighted)", str(Estimate(gap, error))])
     observables = summary["observables"]
     for name in (
         "fraction_not_bijective",
@@ -63,12 +69,17 @@ def quality(summary: dict[str, Any]) -> list[list[str]]:
     ):
         if name in observables:
             value = observables[name]
-            shown = str(Estimate(**value)) if isinstance(value, dict) else f"{value:.4g}"
+            shown = str(Estimate(**value)) if isinstance(value, dict) else number(value)
             rows.append([name.replace("_", " "), shown])
     mcmc = observables.get("mcmc")
     if mcmc:
         rows.append(["acceptance of neural proposals", f"{mcmc['acceptance']:.4f}"])
     return rows
+
+
+def number(value: float | None) -> str:
+    """Four digits; None, which a file has where a number is none, in words."""
+    return "not known" if value is None else f"{value:.4g}"
 
 
 def observable_rows(summary: dict[str, Any]) -> list[list[str]]:
@@ -101,9 +112,11 @@ def range_rows(found: dict[str, Any]) -> list[list[str]]:
 def observable_head(summary: dict[str, Any]) -> list[str]:
     """What the columns of `observable_rows` are."""
     chains = "mcmc" in summary["observables"]
-    return (
-        ["observable", "unbiased (Metropolis, neural proposals)", "variational"] if chains else ["observable", "value"]
-    )
+    if not chains:
+        return ["observable", "value"]
+    mixed = not summary["observables"]["mcmc"].get("doubt")
+    how = "unbiased (Metropolis, neural proposals)" if mixed else "Metropolis, neural proposals: not to be trusted"
+    return ["observable", how, "variational"]
 
 
 def finite_size_rows(summary: dict[str, Any]) -> list[list[str]]:
@@ -137,4 +150,5 @@ def results_table(summary: dict[str, Any]) -> str:
         parts.append(columns([FINITE_SIZE_HEAD, *finite_size_rows(summary)]))
     if "range" in summary["observables"]:
         parts.append(columns(range_rows(summary["observables"]["range"])))
-    return "\n\n".join([*parts, method])
+    warnings = [f"warning: {text}" for text in summary.get("warnings", [])]
+    return "\n\n".join([*parts, OF_SAMPLING, *(["\n".join(warnings)] if warnings else []), method])

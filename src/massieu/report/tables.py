@@ -8,15 +8,21 @@ from massieu.principle import Estimate
 from massieu.systems.base import AbstractSystem
 from massieu.text import columns
 
+MAIN = ("F", "E", "S", "C", "lnZ", "ess", "F_reference", "effective_mass_ratio", "P", "F_var", "seconds")  # of a sweep
+
 
 def sweep_table(rows: list[dict[str, Any]]) -> str:
     """The rows of sweep.csv as text for the terminal, errors in brackets."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    shown = [name for name in names if not name.endswith("_error")]
+    return columns(cells(rows)) if rows else "no point is finished"
+
+
+def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows: what was swept and the main results; the other observables are in sweep.csv."""
+    names = list(dict.fromkeys(name for row in rows for name in row if not name.endswith("_error")))
+    swept = names[: names.index("F")] if "F" in names else []
+    shown = [*swept, *(name for name in names if name in MAIN)]
     heads = {"effective_mass_ratio": "m*/m", "F_reference": "F reference"}
-    if not rows:
-        return "no point is finished"
-    return columns([[heads.get(n, n) for n in shown], *([_cell(row, name) for name in shown] for row in rows)])
+    return [[heads.get(n, n) for n in shown], *([_cell(row, name) for name in shown] for row in rows)]
 
 
 def _cell(row: dict[str, Any], name: str) -> str:

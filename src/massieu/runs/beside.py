@@ -16,10 +16,11 @@ AT_ONCE = 0.5  # seconds after which a reference is no longer waited for
 class ReferenceBeside:
     """The reference of a system, computed in a thread, which the end of a process waits for."""
 
-    def __init__(self, system: AbstractSystem, seed: int, progress: Progress):
+    def __init__(self, system: AbstractSystem, seed: int, progress: Progress, shown: bool = True):
+        """shown: beside F of every step, which it is to be compared with."""
         self._found: Reference | None = None
         self._error: Exception | None = None
-        self._progress = progress
+        self._progress, self._shown = progress, shown
         self._thread = threading.Thread(target=self._compute, args=(system, seed), name=NAME)
         self._thread.start()
         self._thread.join(AT_ONCE if system.reference_beside else None)
@@ -36,7 +37,7 @@ class ReferenceBeside:
         best = None if self._found is None else self._found.best
         if best is not None:
             self._progress.say(f"reference F {best.F}  ({best.method})")
-            if hasattr(self._progress, "reference"):
+            if self._shown and hasattr(self._progress, "reference"):
                 self._progress.reference = best.F
 
     def result(self) -> Reference | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from massieu.errors import RunError
 from massieu.methods.training import TrainState
+from massieu.strict_json import to_json
 
 KEPT = 2
 SINCE_0_2 = ("class", "parameters_hash")  # of the identity: checkpoints of 0.1.0 do not have them
@@ -29,7 +30,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:  # an interruption too
         temporary.unlink(missing_ok=True)
         raise
 
@@ -38,11 +39,17 @@ def save(folder: Path, state: TrainState, meta: dict[str, Any], name: str | None
     """Save a state as step-NNNNNNNN.npz (or `name`), keeping the newest two of the numbered ones."""
     arrays = {path: np.asarray(leaf) for path, leaf in _leaves(state)}
     buffer = io.BytesIO()
-    np.savez(buffer, **(arrays | {"meta": np.array(json.dumps(meta, sort_keys=True))}))  # type: ignore[arg-type]
+    np.savez(buffer, **(arrays | {"meta": np.array(to_json(meta, sort_keys=True))}))  # type: ignore[arg-type]
     write_atomically(folder / (name or f"step-{int(state.step):08d}.npz"), buffer.getvalue())
     if name is None:
         for old in sorted(folder.glob("step-*.npz"))[:-KEPT]:
             old.unlink()
+
+
+def steps_saved(folder: Path) -> int | None:
+    """The steps of the newest checkpoint by its name, None where there is none."""
+    names = sorted(path.stem for path in folder.glob("step-*.npz"))
+    return int(names[-1].removeprefix("step-")) if names else None
 
 
 def load_newest(
@@ -61,6 +68,9 @@ def load_newest(
         arrays, meta = found
         theirs = meta.get("identity") or {}
         mine = {k: v for k, v in identity.items() if k in theirs or k not in SINCE_0_2}
+        if "parameters" in theirs:  # others that a later version has do not count unless they are given
+            given = {k: v for k, v in mine["parameters"].items() if k in theirs["parameters"] or v is not None}
+            mine["parameters"] = given
         if theirs != mine:
             raise RunError(f"{path}: this checkpoint is of {theirs}, not of {mine}; nothing was changed")
         return _restore(path, arrays, like), meta, damaged

@@ -6,9 +6,9 @@ import csv
 import dataclasses
 import hashlib
 import io
-import json
-import math
 import platform
+import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,18 @@ import jax
 import numpy as np
 import yaml
 
-from massieu.errors import InputError, RunError
-from massieu.exact.thermodynamics import Thermodynamics
-from massieu.methods.method import method_of, read_options
+from massieu.errors import InputError, require
+from massieu.methods.method import read_options
 from massieu.methods.options import Options
-from massieu.runs import checkpoint
-from massieu.systems.base import AbstractSystem, Reference
+from massieu.runs import checkpoint, lock
+from massieu.strict_json import from_json
+from massieu.systems.base import AbstractSystem
 from massieu.systems.table import SYSTEMS, place_of
+from massieu.systems.table import parameters as fields_of
 from massieu.version import __version__
 
 Row = dict[str, float]
+GIVEN = "given.npz"  # couplings and fields of the user's own
 
 
 def identity(system: AbstractSystem, beta: float) -> dict[str, Any]:
@@ -48,7 +50,11 @@ def name_of(system: AbstractSystem) -> str:
 def fingerprint(system: AbstractSystem, beta: float) -> str:
     """SHA-256, in part, of all that was given: numbers, words, arrays with every digit, and beta where it is chosen."""
     digest = hashlib.sha256()
-    given = {f.name: getattr(system, f.name) for f in dataclasses.fields(system) if not f.metadata.get("derived")}
+    given = {
+        f.name: getattr(system, f.name)
+        for f in dataclasses.fields(system)
+        if not (f.metadata.get("derived") or f.metadata.get("said"))
+    }
     given |= {"beta": beta} if system.own_beta is None else {}
     for name, value in sorted(given.items()):
         digest.update(name.encode() + b"=" + _shown(value) + b";")
@@ -65,17 +71,45 @@ def _shown(value: Any) -> bytes:
     return repr(list(value) if isinstance(value, tuple) else value).encode()
 
 
-def prepare(folder: Path, system: AbstractSystem, beta: float, options: Options) -> Path:
-    """Make a new run directory with config.yaml; InputError if it is there and not empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"out = {folder}: must be a new or empty directory (massieu resume continues a run)")
-    provenance = {"python": platform.python_version(), "jax": jax.__version__, "machine": platform.machine()}
-    content = {**identity(system, beta), "config": options.as_dict(), "version": __version__, "provenance": provenance}
+def prepare(
+    folder: Path, system: AbstractSystem, beta: float, options: Options, start: dict[str, Any] | None = None
+) -> Path:
+    """Make a new run directory with config.yaml; InputError if it is there and not empty.
+
+    start: what the options do not say, the class of a density of one's own and the run that parameters came from.
+    """
+    claim(folder)
+    provenance = {"date": datetime.now().isoformat(" ", "seconds"), "python": platform.python_version(),
+                  "jax": jax.__version__, "machine": platform.machine()}  # fmt: skip
+    config = {"config": options.as_dict(), "start": {k: v for k, v in (start or {}).items() if v is not None}}
+    content = {**identity(system, beta), **config, "version": __version__, "provenance": provenance}
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if arrays := system.own_arrays():
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+            checkpoint.write_atomically(folder / GIVEN, buffer.getvalue())
         checkpoint.write_atomically(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False).encode())
     except OSError as error:
         raise InputError(f"out = {folder}: must be a writable directory ({error.strerror})") from None
+    return folder
+
+
+def claim(folder: Path) -> Path:
+    """Make a new directory; InputError if it is there and holds more than a lock."""
+    if folder.exists() and (not folder.is_dir() or any(path.name != lock.NAME for path in folder.iterdir())):
+        raise InputError(f"out = {folder}: must be a new or empty directory (massieu resume continues a run)")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out = {folder}: must be a writable directory ({error.strerror})") from None
+    return folder
+
+
+def existing(folder: Path) -> Path:
+    """The folder; InputError if it is no run directory."""
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)")
     return folder
 
 
@@ -85,8 +119,8 @@ def read_config(folder: Path) -> tuple[AbstractSystem, float, Options]:
         content = yaml.safe_load((folder / "config.yaml").read_text())
         parameters, name = dict(content["parameters"]), content["system"]
         kind = _class_of(folder, name, content.get("class"))
-        chosen = parameters["beta"] if "beta" in _public_names(kind) else parameters.pop("beta", None)
-        system = make_system(kind, parameters)
+        chosen = parameters["beta"] if "beta" in fields_of(kind) else parameters.pop("beta", None)
+        system = make_system(kind, parameters, _given_arrays(folder))
         own = system.own_beta
         beta = float(chosen) if own is None else own
         _check_fingerprint(folder, fingerprint(system, beta), content.get("parameters_hash"))
@@ -95,6 +129,45 @@ def read_config(folder: Path) -> tuple[AbstractSystem, float, Options]:
         raise InputError(f"{folder}: must be a run directory (it has no readable config.yaml)") from None
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError):
         raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged") from None
+
+
+def options_of(folder: Path, system: AbstractSystem, beta: float | None) -> tuple[Options, float]:
+    """Options and beta of a run of this very system (at this beta, where given); InputError if it is of another one."""
+    try:
+        content = yaml.safe_load((folder / "config.yaml").read_text())
+        chosen = system.own_beta if beta is None else beta
+        chosen = float(content["parameters"]["beta"]) if chosen is None else chosen
+        class_, recorded = content.get("class"), content.get("parameters_hash")  # version 0.1.0 did not record them
+        same = class_ in (None, place_of(type(system))) and recorded in (None, fingerprint(system, chosen))
+        if not same:
+            raise InputError(f"{folder}: a run of {content['system']} {content['parameters']}, not of {system}")
+        return read_options(type(system), content["config"]), chosen
+    except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError):
+        raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged") from None
+
+
+def rewrite_options(folder: Path, options: Options) -> None:
+    """config.yaml with the options of a run that is trained further, beside the steps that it was made for."""
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    earlier = content["config"]["steps"]
+    if options.steps == earlier:
+        return
+    content["config"] = options.as_dict()
+    content["continued"] = [*content.get("continued", []), earlier]
+    checkpoint.write_atomically(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False).encode())
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """config.yaml as it stands, for what is only shown; empty if it cannot be read."""
+    try:
+        return dict(yaml.safe_load((folder / "config.yaml").read_text()))
+    except (OSError, TypeError, ValueError, yaml.YAMLError):
+        return {}
+
+
+def read_start(folder: Path) -> dict[str, Any]:
+    """What `prepare` was told of the start."""
+    return dict(yaml.safe_load((folder / "config.yaml").read_text()).get("start") or {})
 
 
 def _class_of(folder: Path, name: str, place: str | None) -> type[AbstractSystem]:
@@ -111,76 +184,56 @@ def _check_fingerprint(folder: Path, found: str, recorded: str | None) -> None:
         raise InputError(f"{folder}/config.yaml: must be the configuration of a run, unchanged: its parameters differ")
 
 
-def make_system(kind: type[AbstractSystem], parameters: dict[str, Any]) -> AbstractSystem:
-    """A system from its parameters under their public names."""
-    names = _public_names(kind)
-    return kind(**{names[name]: value for name, value in parameters.items()})
+def _given_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """Arrays that the system was given beside its parameters."""
+    try:
+        with np.load(folder / GIVEN, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise InputError(f"{folder / GIVEN}: must be the arrays that the run was given, unchanged") from None
 
 
-def _public_names(kind: type[AbstractSystem]) -> dict[str, str]:
-    """The field of each parameter, by the name that users see."""
-    return {(f.metadata["flag"] or f.name): f.name for f in dataclasses.fields(kind) if "help" in f.metadata}
-
-
-def reference_dict(system: AbstractSystem, reference: Reference | None) -> dict[str, Any] | None:
-    """The form of `massieu reference --json`: totals, each with value, error and method."""
-    if reference is None:
-        return None
-    out: dict[str, Any] = {}
-    if reference.best is not None:
-        out |= known_values(reference.best)
-    if reference.ideal is not None:
-        out["ideal"] = known_values(reference.ideal)
-    out["approximations"] = {
-        name: {"F": a.F.as_dict() if math.isfinite(a.F.value) else None, "kind": a.kind, "note": a.note}
-        for name, a in reference.approximations.items()
-    }
-    return out | {"units": system.units}
-
-
-def known_values(values: Thermodynamics) -> dict[str, Any]:
-    found = {name: getattr(values, name) for name in ("F", "E", "S", "C", "lnZ")}
-    return {
-        name: e.as_dict() | {"method": values.method}
-        for name, e in found.items()
-        if e is not None and math.isfinite(e.value)
-    }
+def make_system(
+    kind: type[AbstractSystem], parameters: dict[str, Any], arrays: dict[str, np.ndarray] | None = None
+) -> AbstractSystem:
+    """A system from its parameters under their public names, and from arrays given as arguments."""
+    fields = fields_of(kind)
+    return kind(**{fields[name].name: value for name, value in parameters.items()}, **(arrays or {}))
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """summary.json of a run directory, or None if there is none yet."""
     try:
-        found = json.loads((folder / "summary.json").read_text())
+        found = from_json((folder / "summary.json").read_text())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def read_finished(folder: Path) -> dict[str, Any] | None:
+    """`read_summary` of a finished run, None of any other."""
+    summary = read_summary(folder)
+    return summary if summary is not None and summary.get("status") == "finished" else None
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """`read_finished`; InputError if there is none."""
+    summary = read_finished(existing(folder))
+    if summary is None:
+        raise InputError(f"{folder}: must be a finished run (massieu resume {folder})")
+    return summary
 
 
 def where_to_resume(folder: Path | None, text: str) -> str:
     """A failure in words, with what is saved and the command that continues."""
     if folder is None:
         return text
-    saved = sorted((folder / "checkpoints").glob("step-*.npz"))
-    if not saved:
-        return f"{text}; no checkpoint was saved yet"
-    return f"{text}; saved up to {saved[-1].name}, continue with: massieu resume {folder}"
-
-
-def save_results(folder: Path, run: Any) -> None:
-    """summary.json, samples.npz and reference.json of a `Run`, each atomically; RunError if they cannot be written."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **run.result.samples)  # type: ignore[arg-type]
-    texts = method_of(run.system).files(run.system, run.result.samples)
-    try:
-        for name, text in texts.items():
-            checkpoint.write_atomically(folder / name, text.encode())
-        checkpoint.write_atomically(folder / "samples.npz", buffer.getvalue())
-        checkpoint.write_atomically(
-            folder / "reference.json", json.dumps(reference_dict(run.system, run.reference)).encode()
-        )
-        checkpoint.write_atomically(folder / "summary.json", json.dumps(run.summary(), indent=2).encode())
-    except OSError as error:
-        raise RunError(where_to_resume(folder, f"cannot write to {folder} ({error.strerror})")) from None
+    steps = checkpoint.steps_saved(folder / "checkpoints")
+    if steps is None:
+        return f"{text}; no step was saved yet, start anew with: massieu resume {folder}"
+    return f"{text}; saved up to step {steps}, continue with: massieu resume {folder}"
 
 
 def read_metrics(folder: Path) -> list[Row]:
@@ -196,6 +249,15 @@ def read_metrics(folder: Path) -> list[Row]:
             rows.append({k: float(v) for k, v in line.items()})
         except (TypeError, ValueError):
             break
+    return rows if rows and "step" in rows[0] else []
+
+
+def rows_up_to(folder: Path, steps: int) -> list[Row]:
+    """The rows of metrics.csv that a checkpoint of so many steps knows; InputError unless they are all there."""
+    rows = [row for row in read_metrics(folder) if row["step"] < steps]
+    allowed = f"the complete table of the {steps} steps of the newest checkpoint, with step, F, beta and seconds"
+    whole = len(rows) == steps and {"step", "F", "F_var", "beta", "seconds"} <= set(rows[0] if rows else ())
+    require(whole, f"{folder}/metrics.csv", f"{len(rows)} steps", allowed)
     return rows
 
 

@@ -25,6 +25,7 @@ import massieu
 from massieu.methods.options import Options
 from massieu.methods.training import Problem, Step, TrainState
 from massieu.runs.checkpoint import write_atomically
+from massieu.strict_json import to_json
 from massieu.systems.base import AbstractSystem
 from massieu.systems.table import PLACES, place_of
 
@@ -72,7 +73,7 @@ def _written(path: Path, training: Problem) -> tuple[Any, list[str]] | None:
 
     try:
         program = export.export(jax.jit(flat))(_flat(start))
-        head = json.dumps(names).encode()
+        head = to_json(names).encode()
         content = len(head).to_bytes(4, "little") + head + bytes(program.serialize())
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)

@@ -19,16 +19,21 @@ from typing import Any, NamedTuple
 import jax
 import yaml
 
-from massieu.errors import InputError, RunError, require
+from massieu.errors import InputError, InUse, RunError, require, stopped
 from massieu.methods.method import method_of
 from massieu.progress import Progress
 from massieu.runs import checkpoint
-from massieu.runs.directory import make_system, name_of, read_config, read_summary
-from massieu.runs.run import Run, minimize, resume
+from massieu.runs.continued import resume
+from massieu.runs.directory import GIVEN, identity, make_system, name_of, read_config, read_finished
+from massieu.runs.lock import held
+from massieu.runs.outcome import Run
+from massieu.runs.run import chosen_beta, minimize
 from massieu.systems.base import AbstractSystem
+from massieu.systems.table import parameters as fields_of
 from massieu.systems.table import place_of
 
 QUANTITIES = ("F", "E", "S", "C")
+CONTINUED = ("steps", "anneal")  # options of a point that may have been trained further by itself
 OBSERVED = {"effective_mass_ratio": "effective_mass_ratio", "P": "pressure"}  # column: observable
 Row = dict[str, Any]
 Finish = Callable[[Run, Path], Any]
@@ -77,19 +82,31 @@ def plan(kind: type[AbstractSystem], parameters: dict[str, Any], options: dict[s
         )
     fixed = {name: value for name, value in parameters.items() if name not in grid}
     for name, values in grid.items():
-        shown = ",".join(map(_text, values))
+        shown = ",".join(_text(name, value) for value in values)
         require(len(set(values)) == len(values) > 1, name, shown, "at least two values, all different")
     points = []
     for place in itertools.product(*(range(len(values)) for values in grid.values())):
         chosen = {name: values[i] for i, (name, values) in zip(place, grid.items(), strict=True)}
-        name = "_".join(f"{key.replace('_', '-')}-{_text(value)}" for key, value in chosen.items())
+        name = "_".join(f"{key.replace('_', '-')}-{_text(key, value)}" for key, value in chosen.items())
         points.append(Point(name, place, chosen, make_system(kind, fixed | chosen)))
         method_of(kind).configure(points[-1].system, **options)
     return Plan(kind, grid, options, points)
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:.12g}"
+def public_names(kind: type[AbstractSystem]) -> dict[str, str]:
+    """The names that users see of the parameters, by these and by those of the fields."""
+    fields = fields_of(kind)
+    return {field.name: name for name, field in fields.items()} | {name: name for name in fields}
+
+
+def _text(name: str, value: Any) -> str:
+    """As short as it can be and still be read back as the same value: no two points share a directory."""
+    if isinstance(value, (bool, str)):
+        text = str(value) if isinstance(value, str) else str(value).lower()
+        require("/" not in text, name, text, "without / in a sweep, whose directories are named after it")
+        return text
+    short = f"{value:.12g}"
+    return short if float(short) == value else repr(value)
 
 
 def described(plan: Plan) -> list[str]:
@@ -120,18 +137,27 @@ def run(plan: Plan, out: Path, progress: Callable[[], Progress], finish: Finish 
     InputError if `out` holds another sweep or anything else.  A point that fails does not stop the others.
     """
     _prepare(plan, out)
+    with held(out, progress().say):
+        return _run(plan, out, progress, finish)
+
+
+def _run(plan: Plan, out: Path, progress: Callable[[], Progress], finish: Finish) -> Outcome:
     failed: list[str] = []
     for number, point in enumerate(plan.points, 1):
         teller = progress()
         label = f"[{number}/{len(plan.points)}] {point.name}"
         try:
-            _one(plan, point, out, label, teller, tuple(failed), finish)
-        except RunError as error:
+            with held(folder if (folder := out / point.name).is_dir() else None, teller.say):
+                _one(plan, point, out, label, teller, tuple(failed), finish)
+        except (RunError, InUse) as error:
             teller.close()
             teller.say(f"{label}: failed: {error}")
             failed.append(point.name)
+        except KeyboardInterrupt as error:
+            kind = stopped(error)
+            raise kind(f"{str(error) or kind.word}, or the whole sweep with the same command again") from None
         jax.clear_caches()  # the programs of one point are not those of the next, and a process can hold only so many
-    done = [(point, summary) for point in plan.points if (summary := _finished(out / point.name))]
+    done = [(point, summary) for point in plan.points if (summary := read_finished(out / point.name))]
     rows = [_row(point, summary) for point, summary in done]
     checks = method_of(plan.kind).consistency([(point.system, summary) for point, summary in done])
     _write(plan, out, rows, checks)
@@ -143,12 +169,12 @@ def _one(
 ) -> None:
     """Train one point, or continue it; nothing if it is finished."""
     folder = out / point.name
-    if _finished(folder):
-        _check_is_mine(point, folder)
+    if read_finished(folder):
+        _check_is_mine(plan, point, folder)
         progress.say(f"{label}: finished before, skipped")
         return
-    if list((folder / "checkpoints").glob("step-*.npz")):
-        _check_is_mine(point, folder)
+    if checkpoint.steps_saved(folder / "checkpoints") is not None:
+        _check_is_mine(plan, point, folder)
         progress.say(f"{label}: continues from its last checkpoint")
         done = resume(folder, None, progress)
     else:
@@ -162,20 +188,23 @@ def _one(
         finish(done, folder)
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
-    summary = read_summary(folder)
-    return summary if summary and summary.get("status") == "finished" else None
+def _check_is_mine(plan: Plan, point: Point, folder: Path) -> None:
+    """InputError, naming what differs, unless the run is of this system and these options (but for more steps)."""
 
+    def described(system: AbstractSystem, beta: float, options: Any) -> dict[str, Any]:
+        given = {name: getattr(options, name) for name in plan.options if name not in CONTINUED}
+        return identity(system, beta) | given
 
-def _check_is_mine(point: Point, folder: Path) -> None:
-    theirs = read_config(folder)[0]
-    if type(theirs) is not type(point.system) or theirs.parameters() != point.system.parameters():
-        raise InputError(f"{folder}: must be a run of this point of the sweep, or not there")
+    own = method_of(plan.kind).configure(point.system, **plan.options)
+    mine, theirs = described(point.system, chosen_beta(point.system, None), own), described(*read_config(folder))
+    other = next((name for name in mine if mine[name] != theirs.get(name)), None)
+    if other is not None:
+        raise InputError(f"{folder}: must be of this point of the sweep, its {_difference(other, theirs, mine)}")
 
 
 def _clear(folder: Path) -> None:
     """Remove what a run that died before its first checkpoint left behind, and only that."""
-    for name in ("config.yaml", "metrics.csv", "summary.json"):
+    for name in ("config.yaml", GIVEN, "metrics.csv", "summary.json"):
         (folder / name).unlink(missing_ok=True)
     if (folder / "checkpoints").is_dir() and not any((folder / "checkpoints").iterdir()):
         (folder / "checkpoints").rmdir()
@@ -223,11 +252,22 @@ def _row(point: Point, summary: dict[str, Any]) -> Row:
         row |= {name: summary[name]["value"], f"{name}_error": summary[name]["error"]}
     known = (summary.get("reference") or {}).get("F")
     row |= {"F_reference": known and known["value"], "F_reference_error": known and known["error"]}
+    importance = summary.get("importance")
+    if importance:
+        row |= {"lnZ": importance["lnZ"]["value"], "lnZ_error": importance["lnZ"]["error"], "ess": importance["ess"]}
     for column, name in OBSERVED.items():
         if name in summary["observables"]:
             found = summary["observables"][name]
             row |= {column: found["value"], f"{column}_error": found["error"]}
-    return row | {"F_var": summary["F_var"], "seconds": summary["seconds"]}
+    row |= {"F_var": summary["F_var"], "seconds": summary["seconds"]}
+    for name, found in summary["observables"].items():  # numbers; Metropolis averages where there are any
+        if name not in OBSERVED.values() and name not in row and isinstance(found, dict) and _is_number(found):
+            row |= {name: found["value"], f"{name}_error": found["error"]}
+    return row
+
+
+def _is_number(found: dict[str, Any]) -> bool:
+    return "error" in found and isinstance(found.get("value"), int | float)
 
 
 def _write(plan: Plan, out: Path, rows: list[Row], checks: list[Row]) -> None:

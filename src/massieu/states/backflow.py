@@ -66,9 +66,10 @@ class Backflow(eqx.Module):
         waves = self._weighted(self._waves(x))
         outer = (self.vectors[:, :, None] * self.vectors[:, None]).reshape(len(self.vectors), -1)
         push = value[..., None] * r + waves.imag @ self.vectors
-        stretch = value[..., None, None] * jnp.eye(dim) + slope[..., None, None] * r[..., :, None] * r[..., None, :]
+        stretch = jnp.einsum("ij,ab->ijab", value, jnp.eye(dim)) + jnp.einsum("ij,ija,ijb->ijab", slope, r, r)
         stretch = stretch + 2 * math.pi * (waves.real @ outer).reshape(stretch.shape)
-        bend = (second + (dim + 1) * slope)[..., None] * r - (2 * math.pi) ** 2 * (waves.imag * square) @ self.vectors
+        bend = (second + (dim + 1) * slope)[..., None] * r
+        bend = bend - (2 * math.pi) ** 2 * waves.imag @ (square[:, None] * self.vectors)
         laplacian = 2 * jnp.sum(bend, axis=1).reshape(-1)  # both electrons of a pair move
         return BackflowJet(x + jnp.sum(push, axis=1), pair_jacobian(stretch), laplacian)
 
@@ -97,4 +98,4 @@ class Backflow(eqx.Module):
     def _weighted(self, waves: Array) -> Array:
         """c_G times the waves, by the kind of pair."""
         rows = self.waves[:, self.star]
-        return waves * (rows[jnp.asarray(unlike(self.spins))] if len(rows) > 1 else rows[0])
+        return waves * (rows[jnp.asarray(unlike(self.spins))] if len(rows) > 1 else rows[:1, None])

@@ -132,7 +132,7 @@ class Circuit(eqx.Module):
 def _exponential(a: Array) -> Array:
     """exp of anti-Hermitian matrices (..., 4, 4) by squaring a Taylor series; 1e-13 for norms up to about 20."""
     a = a / 2**SQUARINGS
-    term = total = jnp.eye(4, dtype=a.dtype) + jnp.zeros_like(a)
+    term = total = jnp.broadcast_to(jnp.eye(4, dtype=a.dtype), a.shape)
     for k in range(1, ORDER + 1):
         term = term @ a / k
         total = total + term

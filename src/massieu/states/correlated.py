@@ -3,8 +3,8 @@
     Phi_K(x) = e^{J(x)} D_K(zeta(x)) / |..|
 
 They are not orthogonal, but J and zeta commute with translations, so that states of different total momentum are: F of
-sum_K p(K) |Phi_K><Phi_K| is bounded by Jensen's inequality (principle.py), with overlaps that are small.  The norms
-are unknown and depend on K: samples of |Phi_K|^2 come from a Markov chain at that K.
+sum_K p(K) |Phi_K><Phi_K| is bounded by their overlaps (principle.py), which are small.  The norms are unknown and
+depend on K: samples of |Phi_K|^2 come from a Markov chain at that K.
 """
 
 from __future__ import annotations
@@ -52,6 +52,14 @@ class CorrelatedStates(Determinants):
         """x (B, N, dim) from |D_K|^2 for labels (B, 1 + N): where chains start from."""
         return sample_references(key, jax.vmap(self.reference)(labels), self.spins)
 
+    def positions(self, points: Array) -> Array:
+        """Positions x (N, dim) of a point of the chains: the same, unless a flow carries it."""
+        return points
+
+    def projected(self) -> CorrelatedStates:
+        """The same within what keeps it well defined: J and backflow may be anything."""
+        return self
+
     def log_psi(self, label: Array, x: Array) -> Array:
         """Complex ln Phi_K(x), without the norm; of few electrons sum_af C_af e^{J_f} D_a."""
         if isinstance(self.mixing, Sectors):
@@ -64,16 +72,18 @@ class CorrelatedStates(Determinants):
         return log_reference(self.reference(label), zeta, self.spins) + self.jastrow.log(x)
 
     def slope(self, label: Array, x: Array) -> Slope:
-        """ln|Phi_K|^2 and its gradient at x (N, dim)."""
+        """ln|Phi|^2 and its gradient at x (N, dim)."""
+        return self.slope_of_sum(label[None], x)
+
+    def slope_of_sum(self, labels: Array, x: Array) -> Slope:
+        """The same of sum_m |Phi_m|^2, labels (m, 1 + N)."""
         jastrow = self.jastrow.jet(x)
-        if self.backflow is None:
-            slater = reference_slope(self.reference(label), x, self.spins)
-            gradient = slater.gradient.real
-        else:
-            moved = self.backflow.jet(x)
-            slater = reference_slope(self.reference(label), moved.zeta, self.spins)
-            gradient = (moved.jacobian.T @ slater.gradient.real.reshape(-1)).reshape(x.shape)
-        return Slope(2 * (slater.log_abs + jastrow.log), 2 * (gradient + jastrow.gradient))
+        moved = None if self.backflow is None else self.backflow.jet(x)
+        zeta = x if moved is None else moved.zeta
+        log, gradient = mixed_slope(self, labels, zeta)
+        if moved is not None:
+            gradient = (moved.jacobian.T @ gradient.reshape(-1)).reshape(x.shape)
+        return Slope(log + 2 * jastrow.log, gradient + 2 * jastrow.gradient)
 
     def local(self, label: Array, x: Array) -> Local:
         """The local kinetic energy at x, from the hand-propagated derivatives."""
@@ -82,12 +92,16 @@ class CorrelatedStates(Determinants):
     def local_and_scores(self, label: Array, x: Array) -> tuple[Local, CorrelatedStates, Array]:
         """The same, d ln Phi by every parameter (complex), and the gradients (parameters of J, N dim) of those of J."""
         local, slope = self._local(label, x)
-        of_jastrow, moved = self.jastrow.scores(x)
-        found = eqx.tree_at(lambda psi: psi.jastrow, self, of_jastrow)
+        found, gradients = self._jastrow_scores(x)
         if self.backflow is not None:
             found = eqx.tree_at(lambda psi: psi.backflow, found, self.backflow.scores(x, slope))
+        return local, found, gradients
+
+    def _jastrow_scores(self, x: Array) -> tuple[CorrelatedStates, Array]:
+        """Those of the parameters of J, and their gradients (parameters, N dim)."""
+        values, moved = self.jastrow.scores(x)
         gradients = [leaf.reshape(-1, x.size) for leaf in (moved.pairs, moved.waves)]
-        return local, found, jnp.concatenate(gradients)
+        return eqx.tree_at(lambda psi: psi.jastrow, self, values), jnp.concatenate(gradients)
 
     def _local(self, label: Array, x: Array) -> tuple[Local, Array]:
         """And d ln D/d zeta (N, dim)."""
@@ -103,3 +117,10 @@ class CorrelatedStates(Determinants):
             slater = reference_jet(self.reference(label), moved.zeta, jet.metric(len(x)), self.spins)
             gradient, kinetic = jet.local(slater.gradient, slater.curvature)
         return Local(x, gradient, kinetic, slater.log_abs + jastrow.log, never), slater.gradient
+
+
+def mixed_slope(psi: CorrelatedStates, labels: Array, zeta: Array) -> tuple[Array, Array]:
+    """ln of sum_m |D_m(zeta)|^2 for labels (m, 1 + N), and its gradient by zeta (N, dim)."""
+    slater = jax.vmap(lambda label: reference_slope(psi.reference(label), zeta, psi.spins))(labels)
+    log = 2 * slater.log_abs
+    return jax.nn.logsumexp(log), 2 * jnp.tensordot(jax.nn.softmax(log), slater.gradient.real, 1)

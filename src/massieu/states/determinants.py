@@ -51,4 +51,4 @@ class Determinants(eqx.Module):
 
     def momenta(self, twist: Array, sets: Array) -> Array:
         """k (m, N, dim) of sets (m, N) at a twist given by its index."""
-        return jnp.asarray(self.orbitals)[sets] + jnp.asarray(self.twist)[twist]
+        return jnp.asarray(self.orbitals)[sets] + jnp.asarray(self.twist)[twist][None, None]

@@ -107,12 +107,12 @@ class ElectronNetwork(eqx.Module):
             of_pair = lambda d: pair_features(d, self.length)  # noqa: E731
             return jax.vmap(jax.vmap(lambda d: jets.of_function(of_pair, d) if carried else of_pair(d)))(d)
 
-        near_protons = apply(self.from_protons, features(x[:, None] - protons))
+        near_protons = apply(self.from_protons, features(x[:, None] - protons[None]))
         seen = jets.times(near_protons, self._surroundings(protons))
         own = apply(self.own, jets.times(_sum_over_partners(seen), 1 / math.sqrt(count)))
-        apart = x[:, None] - x + jnp.eye(n)[:, :, None] * 0.25  # no electron is its own partner: masked below
+        apart = x[:, None] - x[None] + jnp.eye(n)[:, :, None] * 0.25  # no electron is its own partner: masked below
         spin = np.where(np.arange(n) < self.up, 1.0, -1.0)
-        pairs = _with_constant(features(apart), spin[:, None] * spin)
+        pairs = _with_constant(features(apart), spin[:, None] * spin[None])
         message = _messages(apply(self.from_electrons, pairs), jets.linear(own, self.partner, 1.0), 1 - np.eye(n))
         both = jets.joined([_spread(own, n), jets.times(message, 1 / math.sqrt(n))])
         return jets.joined([both, apply(self.last, both)])
@@ -125,7 +125,7 @@ class ElectronNetwork(eqx.Module):
     def _surroundings(self, protons: Array) -> Array:
         """g(S_I) (count, pair_width), a constant for the electrons; 1 for a single proton."""
         count = len(protons)
-        apart = protons[:, None] - protons + jnp.eye(count)[:, :, None] * 0.25
+        apart = protons[:, None] - protons[None] + jnp.eye(count)[:, :, None] * 0.25
         features = jax.vmap(jax.vmap(lambda d: pair_features(d, self.length)))(apart)
         seen = apply(self.around_proton, features) * (1 - np.eye(count))[:, :, None]
         return 1 + jnp.sum(seen, axis=1) / math.sqrt(count)
@@ -165,6 +165,8 @@ def _messages(pairs: Carried, gate: Carried, mask: np.ndarray) -> Carried:
     by_partner = p[..., None] * gate.slope[None] - by_own
     slope = by_partner.transpose(0, 2, 1, 3)
     slope = slope + jnp.eye(n)[:, None, :, None] * jnp.sum(by_own, axis=1)[:, :, None, :]
-    laplacian = jnp.sum(2 * lap * gate.value + p * gate.laplacian - 2 * jnp.sum(dp * gate.slope[None], axis=-1), axis=1)
+    laplacian = jnp.sum(
+        2 * lap * gate.value[None] + p * gate.laplacian[None] - 2 * jnp.sum(dp * gate.slope[None], axis=-1), axis=1
+    )
     value = jnp.einsum("ijc,jc->ic", p, gate.value)
     return Jet(value, slope.reshape(n, width, 3 * n), laplacian)

@@ -193,7 +193,7 @@ class Geminal(eqx.Module):
             return f
         amplitude, _, bond, reach = self.atoms
         count = len(protons)
-        apart = protons[:, None] - protons + 0.25 * jnp.eye(count)[:, :, None]
+        apart = protons[:, None] - protons[None] + 0.25 * jnp.eye(count)[:, :, None]
         distance = jax.vmap(jax.vmap(lambda d: periodic_distance(d, self.length)))(apart)
         bonds = bond * jnp.exp(-distance / jnp.exp(reach)) * (1 - np.eye(count))
         m = jnp.exp(amplitude) * (jnp.eye(count) + bonds)
@@ -210,7 +210,7 @@ class Geminal(eqx.Module):
             return jnp.exp(-decay * (jnp.sqrt(squared + FLAT**2) - FLAT))
 
         each: Any = (lambda d: jets.of_function(one, d)) if carried else one
-        found = jax.vmap(jax.vmap(each))(x[:, None] - protons)
+        found = jax.vmap(jax.vmap(each))(x[:, None] - protons[None])
         if not carried:
             return found
         n = len(x)
@@ -233,9 +233,9 @@ class Geminal(eqx.Module):
             return one(d, decay["proton"], SLOPES["proton"])
 
         if not carried:
-            attraction = jnp.sum(jax.vmap(jax.vmap(of_proton))(x[:, None] - protons))
+            attraction = jnp.sum(jax.vmap(jax.vmap(of_proton))(x[:, None] - protons[None]))
             return attraction + jnp.sum(jax.vmap(one)(x[i] - x[j], rate, jnp.asarray(strength)))
-        near = jax.vmap(jax.vmap(lambda d: jets.of_function(of_proton, d)))(x[:, None] - protons)
+        near = jax.vmap(jax.vmap(lambda d: jets.of_function(of_proton, d)))(x[:, None] - protons[None])
         value, slope, laplacian = jnp.sum(near.value), jnp.sum(near.slope, axis=1), jnp.sum(near.laplacian)
         if n > 1:
             pairs = jax.vmap(lambda d, r, s: jets.of_function(lambda d: one(d, r, s), d))(x[i] - x[j], rate, strength)

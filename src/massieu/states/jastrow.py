@@ -28,6 +28,7 @@ from massieu.states.radial_polynomials import Pairs, cusp, of_kind, smooth
 SHAPES = 8  # smooth functions of each kind of pair
 WAVES = 3.2  # density waves up to this many 2 pi/L
 STRENGTH, RIDGE = 0.6, 0.02  # of the first guess, see `guess`
+SHALLOWER = 0.5  # of ln J where opposite spins meet
 
 
 class JastrowJet(NamedTuple):
@@ -74,7 +75,7 @@ class Jastrow(eqx.Module):
         for amplitude, weight in zip(self._amplitudes(x), self.waves, strict=True):
             weight, total = weight[self.star], amplitude.sum(axis=0)
             log = log + jnp.sum(weight * (_square(total) - n))
-            gradient = gradient + _wave_gradient(amplitude, total) * weight @ self.vectors
+            gradient = gradient + _wave_gradient(amplitude, total) * weight[None] @ self.vectors
             laplacian = laplacian + 2 * jnp.sum(weight * square * (n - _square(total)))
         return JastrowJet(log, gradient, laplacian)
 
@@ -85,7 +86,7 @@ class Jastrow(eqx.Module):
         of_pairs, moved_pairs = [], []
         for mask in _masks(self.spins)[: len(self.pairs)]:
             of_pairs.append(0.5 * basis @ jnp.einsum("pij,ij->p", powers, mask))
-            moved = jnp.einsum("pij,ijd->pid", slopes * mask, pairs.separation)
+            moved = jnp.einsum("pij,ijd->pid", slopes * mask[None], pairs.separation)
             moved_pairs.append(jnp.tensordot(basis, moved, 1))
         of_waves, moved_waves = [], []
         sums = (np.arange(self.waves.shape[1])[:, None] == self.star).astype(float)  # (stars, V)
@@ -116,14 +117,12 @@ class Jastrow(eqx.Module):
         return eqx.tree_at(lambda j: j.pairs, self, jnp.asarray(np.array(rows)))
 
     def factors(self) -> list[Jastrow]:
-        """What determinants of few electrons are taken with: with two spins, for singlets and for triplets."""
-        return [self] if len(self.pairs) == 1 else [self, self.for_triplets()]
+        """What determinants of few electrons are taken with: with two spins also with a shallower hole, cusps alike."""
+        return [self] if len(self.pairs) == 1 else [self, self.shallower()]
 
-    def for_triplets(self) -> Jastrow:
-        """The same with all pairs as those of equal spin: opposite spins in a triplet meet as equal ones do."""
-        slopes, pairs = np.full_like(self.slopes, self.slopes[0]), jnp.broadcast_to(self.pairs[:1], self.pairs.shape)
-        leaves = (slopes, pairs, self.waves.at[1:].set(0.0))
-        return eqx.tree_at(lambda j: (j.slopes, j.pairs, j.waves), self, leaves)
+    def shallower(self) -> Jastrow:
+        """With opposite spins closer together: between the two every mixed state finds the hole that suits it."""
+        return eqx.tree_at(lambda j: j.pairs, self, self.pairs.at[1, 0].add(SHALLOWER))
 
     def _rows(self) -> Array:
         """Polynomial coefficients (kinds, P) of the pair functions, cusps included."""
@@ -171,4 +170,4 @@ def _square(z: Array) -> Array:
 
 def _wave_gradient(amplitude: Array, total: Array) -> Array:
     """The gradient of |sum_i a_i|^2 by x_i is this (N, V) times G."""
-    return -4 * math.pi * (total.conj() * amplitude).imag
+    return -4 * math.pi * (total.conj()[None] * amplitude).imag

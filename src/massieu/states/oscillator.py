@@ -96,7 +96,7 @@ def circular_functions(z: Array, most: int) -> Array:
     def across(state: tuple[Array, Array], root: Array) -> tuple[tuple[Array, Array], Array]:
         phi, _ = state
         lowered = jnp.concatenate([jnp.zeros_like(phi[:1]), phi[:-1]]) * jnp.sqrt(jnp.arange(most + 1.0))[:, None]
-        return ((jnp.conj(w) * phi - lowered) / root, phi), phi
+        return ((jnp.conj(w)[None] * phi - lowered) / root, phi), phi
 
     _, table = jax.lax.scan(across, (column, column), roots)
     return jnp.swapaxes(table, 0, 1)
@@ -136,7 +136,7 @@ def _plane(numbers: Array, z: Array, most: int) -> tuple[Array, Array, Array]:
     d, c = by_w(p, q), by_conjugate(p, q)
     dd = 0.5 * (root(p) * by_w(p - 1, q) - root(q + 1) * by_w(p, q + 1))
     cc = 0.5 * (root(q) * by_conjugate(p, q - 1) - root(p + 1) * by_conjugate(p + 1, q))
-    dc = 0.25 * (jnp.sum(z**2, axis=1) - 2 * (p + q + 1)[:, None]) * value  # the Laplacian is 4 d/dw d/dw*
+    dc = 0.25 * (jnp.sum(z**2, axis=1)[None] - 2 * (p + q + 1)[:, None]) * value  # the Laplacian is 4 d/dw d/dw*
     gradient = jnp.stack([d + c, 1j * (d - c)], axis=-1)
     xx, xy, yy = dd + 2 * dc + cc, 1j * (dd - cc), -(dd - 2 * dc + cc)
     return value, gradient, jnp.stack([jnp.stack([xx, xy], axis=-1), jnp.stack([xy, yy], axis=-1)], axis=-2)

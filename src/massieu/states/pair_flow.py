@@ -124,10 +124,18 @@ class PairFlow(eqx.Module):
         """x = T(z) and ln det dx/dz, for the coefficients c (layers, kinds, V)."""
         return carried(self, c, z)
 
+    def positions(self, c: Array, z: Array) -> Array:
+        """x = T(z) alone."""
+
+        def one(z: Array, of_layer: Array) -> tuple[Array, None]:
+            return z + jnp.sum(self.derivatives(of_layer, z, (1,))[0], axis=1), None
+
+        return jax.lax.scan(one, z, c)[0]
+
     def derivatives(self, c: Array, z: Array, orders: tuple[int, ...]) -> list[Array]:
         """Derivatives of u (N, N, dim, .., dim) of the orders 1 to 4 at all separations z_i - z_j."""
         waves = plane_waves(z, self.vectors)
-        weights = c[self.kinds] if len(c) > 1 else c[0]
+        weights = c[self.kinds] if len(c) > 1 else c[:1, None]
         return wave_derivatives(waves[:, None] * waves[None].conj() * weights, self.vectors, orders)
 
     def jet(self, c: Array, z: Array) -> FlowJet:
@@ -173,11 +181,14 @@ class PairFlow(eqx.Module):
             response = between(inverse_and_log_det_spd(jacobian)[0], n, dim)
             along = (pull[:, :, None] - pull[:, None]) @ self.vectors.T  # (R, N, N, V)
             squared = response.reshape(n, n, -1) @ _monomial(self.vectors, 2).reshape(len(self.vectors), -1).T
-            pairs = -along * wave.imag / (4 * np.pi) + 0.25 * volumes[:, None, None, None] * squared * wave.real
-            gradient = jnp.stack([jnp.sum(pairs * m[..., None], axis=(1, 2)) for m in self._masks()], axis=1)
+            pairs = (
+                -along * wave.imag[None] / (4 * np.pi)
+                + 0.25 * volumes[:, None, None, None] * squared[None] * wave.real[None]
+            )
+            gradient = jnp.stack([jnp.sum(pairs * m[None, ..., None], axis=(1, 2)) for m in self._masks()], axis=1)
             slope = -0.5 * jnp.einsum("ijabc,ijbc->ia", third, response)
             moved = (pull.reshape(len(pull), -1) @ jacobian).reshape(pull.shape)
-            return moved + volumes[:, None, None] * slope, gradient
+            return moved + volumes[:, None, None] * slope[None], gradient
 
         _, stack = jax.lax.scan(forwards, z, c)
         return jnp.moveaxis(jax.lax.scan(backwards, -pulls, stack, reverse=True)[1], 0, 1)
@@ -194,7 +205,9 @@ class PairFlow(eqx.Module):
             return common
         own = jnp.zeros_like(gradient).at[..., jnp.asarray(self.turned)[at]].add(gradient)
         one = jnp.arange(len(self.alike)) == jnp.asarray(self.sector)[at]
-        return jnp.concatenate([common, own[..., None, :, :] * one[:, None, None]], axis=-3)
+        return jnp.concatenate(
+            [common, own[..., None, :, :] * jnp.expand_dims(one, (*range(own.ndim - 2), -2, -1))], axis=-3
+        )
 
     def projected(self) -> PairFlow:
         """The same flow with its coefficients inside the bound that makes it a bijection for every momentum."""
@@ -221,9 +234,14 @@ def lowest_curvature(c: Array, vectors: np.ndarray) -> Array:
     """Smallest eigenvalue of the second derivative of u over the box, for coefficients c (..., V)."""
     dim = vectors.shape[1]
     points = max(8, 8 * int(np.abs(vectors).max()))
-    products = {(a, b): _on_grid(-c * vectors[:, a] * vectors[:, b], vectors, points)
+    products = {(a, b): _on_grid(-c * _along(vectors[:, a] * vectors[:, b], c), vectors, points)
                 for a in range(dim) for b in range(a, dim)}  # fmt: skip
     return jnp.min(_lowest_eigenvalue(products, dim), axis=tuple(range(c.ndim - 1, c.ndim - 1 + dim)))
+
+
+def _along(v: np.ndarray, c: Array) -> np.ndarray:
+    """v (V,) with the axes of c (..., V)."""
+    return v.reshape((1,) * (c.ndim - 1) + (-1,))
 
 
 def _on_grid(amplitude: Array, vectors: np.ndarray, points: int) -> Array:
@@ -271,7 +289,7 @@ def _monomial(vectors: np.ndarray, order: int) -> np.ndarray:
 def pair_jacobian(stretch: Array) -> Array:
     """1 + Hess(sum_{i<j} u) as (Nd, Nd) from the second derivatives (N, N, dim, dim)."""
     n, _, dim, _ = stretch.shape
-    own = jnp.eye(dim) + jnp.sum(stretch, axis=1)
+    own = jnp.eye(dim)[None] + jnp.sum(stretch, axis=1)
     blocks = jnp.eye(n)[:, :, None, None] * own[:, None] - stretch
     return blocks.transpose(0, 2, 1, 3).reshape(n * dim, n * dim)
 
@@ -294,7 +312,7 @@ def squared_change(third: Array, inverse: Array, jacobian: Array, own: Array | N
     alone = jnp.sum(change, axis=2)
     if own is not None:
         alone = alone + jnp.einsum("iabc,icx->xiab", own, moved)
-    blocks = jnp.eye(n)[:, :, None, None] * alone[:, :, None] - change
+    blocks = jnp.eye(n)[None, :, :, None, None] * alone[:, :, None] - change
     relative = inverse @ blocks.transpose(0, 1, 3, 2, 4).reshape(n * dim, n * dim, n * dim)
     return jnp.sum(relative * relative.transpose(0, 2, 1))
 

@@ -138,7 +138,9 @@ class RadialFlow(eqx.Module):
     def _bound_scale(self, c: Array) -> Array:
         """Factors (..., 1, 1) <= 1 after which the potentials c (..., kinds, size) are inside the bound."""
         f = jnp.einsum("...ks,dsr->d...kr", c, self.basis.derivatives(jnp.asarray(PROBES**2)))
-        lowest = jnp.min(jnp.minimum(2 * f[0], 2 * f[0] + 4 * PROBES**2 * f[1]), axis=-1)
+        lowest = jnp.min(
+            jnp.minimum(2 * f[0], 2 * f[0] + 4 * jnp.expand_dims(PROBES**2, range(f.ndim - 2)) * f[1]), axis=-1
+        )
         falls = -jnp.minimum(lowest, 0.0)
         worst = sum(self.spins) * jnp.max(falls[..., :-1], axis=-1) + falls[..., -1]
         return jnp.minimum(1.0, BOUND / jnp.maximum(worst, 1e-12))[..., None, None]

@@ -46,7 +46,7 @@ class Pairs(NamedTuple):
     @classmethod
     def of(cls, positions: Array) -> Pairs:
         """All pairs of the positions (N, dim) in units of the box."""
-        separation = minimum_image(positions[:, None] - positions)
+        separation = minimum_image(positions[:, None] - positions[None])
         apart = jnp.sum(separation**2, axis=-1) + jnp.eye(len(positions))  # the diagonal is far away: no contribution
         distance = jnp.sqrt(apart)
         return cls(separation, distance, jnp.minimum(distance / REACH, 1.0))
@@ -76,7 +76,7 @@ class Pairs(NamedTuple):
 
     def slopes(self, count: int) -> Array:
         """d(x^k)/dr / r for k = 0 .. count - 1 (count, N, N); zero beyond the reach for sums that end smoothly."""
-        powers = self.powers(count - 1) / (REACH * self.distance)
+        powers = self.powers(count - 1) / (REACH * self.distance)[None]
         return jnp.concatenate([jnp.zeros_like(powers[:1]), powers * jnp.arange(1, count)[:, None, None]])
 
 

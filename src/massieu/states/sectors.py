@@ -5,6 +5,8 @@
 J commutes with translations, so that sectors do not mix.  A label stays a set of orbitals: the mixed states of a sector
 take the labels of its determinants, both by rising energy.  Symmetries of the box turn sectors into each other, so that
 one of each family is measured, and the others have its coefficients in another order and with other signs.
+
+One module: sets, symmetries and sectors are steps of one construction.
 """
 
 from __future__ import annotations
@@ -172,7 +174,7 @@ def sorted_sectors(
     sets: np.ndarray, vectors: np.ndarray, energies: np.ndarray, spins: tuple[int, ...], of: list[Symmetry], most: int,
     beta: float,
 ) -> Sectors:  # fmt: skip
-    """The lowest sets of every total momentum, at most `most` and in whole degenerate levels, sorted into families.
+    """The lowest sets of every total momentum, at most `most` and in whole orbits of symmetry, sorted into families.
 
     beta: for the weights of the families, relative to all sets given.
     """
@@ -181,8 +183,8 @@ def sorted_sectors(
     by_momentum: dict[tuple[int, ...], list[int]] = {}
     for at in np.lexsort((*sets.T[::-1], kinetic)):
         by_momentum.setdefault(tuple(total[at].tolist()), []).append(at)
-    kept = {momentum: _whole_levels(rows, kinetic, most) for momentum, rows in by_momentum.items()}
-    momenta = list(kept)
+    kept = _chosen(by_momentum, sets, kinetic, len(vectors), spins, of, most)
+    momenta = list(by_momentum)
     chosen = np.concatenate([kept[momentum] for momentum in momenta])
     sets = sets[chosen]
     base = len(vectors)
@@ -209,12 +211,49 @@ def sorted_sectors(
     return Sectors(spins, base, sets, keys, members, of_set, family, place, sign, states, tuple(families))
 
 
-def _whole_levels(rows: list[int], kinetic: np.ndarray, most: int) -> np.ndarray:
-    """The first rows, at most `most` of them, that do not cut a degenerate level; at least the lowest level."""
-    ends = np.flatnonzero(np.diff(kinetic[rows]) > 1e-7) + 1
-    ends = np.append(ends, len(rows))
-    fitting = ends[ends <= most]
-    return np.array(rows[: fitting[-1] if len(fitting) else ends[0]])
+def _chosen(
+    by_momentum: dict[tuple[int, ...], list[int]], sets: np.ndarray, kinetic: np.ndarray, base: int,
+    spins: tuple[int, ...], of: list[Symmetry], most: int,
+) -> dict[tuple[int, ...], np.ndarray]:  # fmt: skip
+    """The rows of `sets` kept of each total momentum, by rising energy; symmetric sectors keep each other's images."""
+    keys = _key(sets, base)
+    order = np.argsort(keys)
+    keys = keys[order]
+    kept: dict[tuple[int, ...], np.ndarray] = {}
+    for momentum, listed in by_momentum.items():
+        if momentum in kept:
+            continue
+        rows = np.array(listed)
+        others = [symmetry.total(np.array(momentum)) for symmetry in of]
+        images = [
+            order[np.searchsorted(keys, _key(turned(sets[rows], symmetry.orbitals, spins)[0], base))] for symmetry in of
+        ]
+        orbit = np.min([image for image, other in zip(images, others, strict=True) if other == momentum], axis=0)
+        chosen = _whole_orbits(sets[rows], kinetic[rows], orbit, most)
+        kept[momentum] = rows[chosen]
+        for image, other in zip(images, others, strict=True):
+            if other not in kept:
+                mine = image[chosen]
+                kept[other] = mine[np.lexsort((mine, kinetic[mine]))]
+    return kept
+
+
+def _whole_orbits(sets: np.ndarray, kinetic: np.ndarray, orbit: np.ndarray, most: int) -> np.ndarray:
+    """The first sets by energy, within a level those nearest to the lowest ones, in whole orbits of the symmetries.
+
+    At most `most` of them, but at least the lowest level; their places, rising.  Near is who has orbitals in common,
+    whatever their spins: sets that differ by an exchange of spins belong to one multiplet, and counting them as far
+    raises F of the determinants alone (by 1e-4 Ry for 2 + 2 electrons at rs = 2, theta = 0.5).
+    """
+    lowest = sets[kinetic == kinetic[0]]
+    alike = np.max([np.sum(np.any(sets[:, :, None] == one, axis=2), axis=1) for one in lowest], axis=0)
+    _, place = np.unique(orbit, return_inverse=True)
+    nearest = np.zeros(place.max() + 1, int)  # of each orbit: how much its best set has in common
+    np.maximum.at(nearest, place, alike)
+    order = np.lexsort((orbit, -nearest[place], kinetic))
+    ends = np.append(np.flatnonzero(np.diff(orbit[order])) + 1, len(order))
+    fitting = ends[ends <= max(most, len(lowest))]
+    return np.sort(order[: fitting[-1]])
 
 
 def _families(sets, keys, base, momenta, members, spins, of, boltzmann) -> list[Family]:

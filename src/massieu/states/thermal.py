@@ -100,7 +100,7 @@ class ThermalState(eqx.Module):
         kinetic = unit * jnp.sum((self.vectors + jnp.asarray(self.twist)[twist]) ** 2, axis=1) @ jnp.abs(states) ** 2
         contact = jnp.abs(plane_waves(protons, self.vectors) @ states) ** 2
         unequal = n * jnp.sum(contact**2, axis=0) / (jnp.sum(contact, axis=0) ** 2 + 1e-12)
-        apart = self.length * jnp.sqrt(jnp.sum(minimum_image(protons[:, None] - protons) ** 2, axis=-1) + 1e-12)
+        apart = self.length * jnp.sqrt(jnp.sum(minimum_image(protons[:, None] - protons[None]) ** 2, axis=-1) + 1e-12)
         close = (jnp.sum(jnp.exp(-apart / NEIGHBOUR)) - n) / n
         of_all = jnp.stack([jnp.tanh(levels[top] - levels[top - 1]), close])
         own = [jnp.tanh(x / 4), jnp.tanh(x), jnp.tanh(kinetic / 8), jnp.log(jnp.mean(contact, axis=0) + 0.1)]

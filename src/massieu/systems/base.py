@@ -1,12 +1,16 @@
-"""What a system is: a Hamiltonian, a temperature, and what is known about it."""
+"""What a system is: a Hamiltonian, a temperature, and what is known about it.
+
+One module: the interface that every system has, and the two classical bases that complete it, are read together.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
+import math
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,11 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from massieu.errors import InputError, finite, require
+from massieu.errors import InputError, did_you_mean, not_huge, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
+from massieu.systems.inheritance import holds
+from massieu.systems.table import parameters
 
-T = TypeVar("T")
+INIT_FALSE = r"Using `field\(init=False\)` on `equinox"
 UNITS = {"energy": "dimensionless", "length": "dimensionless"}
 
 
@@ -84,45 +90,22 @@ class Reference(NamedTuple):
     ideal: Thermodynamics | None = None
 
 
-DEFINING = ("energy", "potential", "kinetic_scale", "hamiltonian", "terms", "couplings", "field")
-
-
-def by_class(table: Mapping[Any, T], kind: type) -> T | None:
-    """The entry of the nearest base class of `kind`, or None."""
-    return next((table[base] for base in kind.__mro__ if base in table), None)
-
-
-def holds(kind: type, *methods: str) -> bool:
-    """Whether what these methods know of the Hamiltonian holds for `kind`.
-
-    It does unless a class below the one that defines them redefines the Hamiltonian: `energy`, `potential` or another
-    of DEFINING, or the `__post_init__` of a complete system, which computes couplings.
-    """
-    mro = kind.__mro__
-    owner = next(place for place, base in enumerate(mro) if any(name in vars(base) for name in methods))
-    known = {name for base in mro[owner:] for name, v in vars(base).items() if not _is_abstract(v)} & set(DEFINING)
-    redefined = any(name in vars(base) for base in mro[:owner] for name in known)
-    return not redefined and not any(_recomputes(base) for base in mro[:owner])
-
-
-def _is_abstract(member: Any) -> bool:
-    return getattr(member, "__isabstractmethod__", False)
-
-
-def _recomputes(kind: type) -> bool:
-    """Whether a class changes what a complete system computes from its parameters."""
-    parent = kind.__mro__[1]
-    return "__post_init__" in vars(kind) and hasattr(parent, "__post_init__") and not inspect.isabstract(parent)
-
-
 def parameter(default: Any, text: str, flag: str | None = None) -> Any:
     """A parameter of a system: its default, its line of help, and its name for users if not the field's own."""
     return eqx.field(default=default, static=True, metadata={"help": text, "flag": flag})
 
 
 def derived() -> Any:
-    """A field that __post_init__ computes from the parameters; not an argument to give."""
-    return eqx.field(default=None, repr=False, kw_only=True, metadata={"derived": True})
+    """A field that __post_init__ computes from the parameters; it is refused as an argument."""
+    return eqx.field(default=None, repr=False, init=False, metadata={"derived": True})
+
+
+def given(said: bool = False) -> Any:
+    """An argument that is no parameter of the command line: an array of the user's own, or None.
+
+    said: a parameter says the same, so that it is no part of what a run is known by.
+    """
+    return eqx.field(default=None, repr=False, kw_only=True, metadata={"said": said})
 
 
 class AbstractSystem(eqx.Module):
@@ -134,6 +117,28 @@ class AbstractSystem(eqx.Module):
     units: ClassVar[dict[str, str]] = UNITS
     action: ClassVar[bool] = False
     reference_beside: ClassVar[bool] = True  # whether the reference may be computed while training asks for energies
+
+    def __new__(cls, *_: Any, **arguments: Any) -> Any:
+        """InputError for an argument that `__post_init__` would overwrite."""
+        names = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for name in arguments:
+            if name in names and names[name].metadata.get("derived"):
+                accepted = [other for other, field in names.items() if field.init]
+                raise InputError(
+                    f"{name} = {type(arguments[name]).__name__}: must be left out, {cls.__name__} computes it from "
+                    f"{', '.join(accepted)}{did_you_mean(name, accepted)}"
+                )
+        warnings.filterwarnings("ignore", INIT_FALSE)  # that no gradient goes through them; none is asked for
+        return super().__new__(cls)
+
+    def own_arrays(self) -> dict[str, np.ndarray]:
+        """Arrays given as arguments, by name, that parameters do not say; a run directory keeps them."""
+        return {}
+
+    def __check_init__(self) -> None:
+        for name, value in self.parameters().items():
+            if isinstance(value, (int, float)) and abs(value) < math.inf:
+                not_huge(name, value)
 
     def training_defaults(self) -> dict[str, Any]:
         """Fields of the training configuration that suit the system better than the general defaults."""
@@ -167,8 +172,7 @@ class AbstractSystem(eqx.Module):
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name, as configuration files show them."""
-        shown = (f for f in dataclasses.fields(self) if "help" in f.metadata)
-        return {f.metadata["flag"] or f.name: getattr(self, f.name) for f in shown}
+        return {name: getattr(self, field.name) for name, field in parameters(self).items()}
 
 
 class ClassicalSystem(AbstractSystem):
@@ -178,7 +182,17 @@ class ClassicalSystem(AbstractSystem):
     the shape of their lattice.  Where `action` is true the energy is an action: Z = int exp(-S), beta = 1.
     """
 
-    linear: ClassVar[tuple[str, ...]] = ()  # parameters in which the energy is linear
+    linear: ClassVar[tuple[str, ...]] = ()  # parameters in which the energy is linear: ask `linear_parameters`
+
+    @property
+    def linear_parameters(self) -> tuple[str, ...]:
+        """`linear`, unless a subclass redefined the energy that it speaks of."""
+        return self.linear if holds(type(self), "linear") else ()
+
+    @property
+    def configuration(self) -> tuple[int, ...] | None:
+        """The shape of one configuration (None where the system does not say)."""
+        return None
 
     @abstractmethod
     def energy(self, x: Array) -> Array:
@@ -190,7 +204,8 @@ class ClassicalSystem(AbstractSystem):
 
     def conjugate(self, name: str) -> Callable[[Array], Array]:
         """dH/d(parameter) of one configuration, for a parameter in which the energy is linear."""
-        require(name in self.linear, "parameter", name, f"one of {', '.join(self.linear) or 'none'} for {self.name}")
+        known = self.linear_parameters
+        require(name in known, "parameter", name, f"one of {', '.join(known) or 'none'} for {self.name}")
         raised = dataclasses.replace(self, **{name: getattr(self, name) + 1.0})
         return lambda x: raised.energy(x) - self.energy(x)
 
@@ -212,11 +227,16 @@ class PairwiseSpins(ClassicalSystem):
 
     couplings: eqx.AbstractVar[np.ndarray]
     field: eqx.AbstractVar[np.ndarray]
-    beta: eqx.AbstractVar[float]
+    if TYPE_CHECKING:  # a field here would be the first positional argument of every subclass
+        beta: float
 
     @property
     def size(self) -> int:
         return len(self.couplings)
+
+    @property
+    def configuration(self) -> tuple[int, ...]:
+        return (self.size,)
 
     def energy(self, x: Array) -> Array:
         # (J s) . s counts each pair twice
@@ -264,30 +284,6 @@ class PairwiseSpins(ClassicalSystem):
         return Thermodynamics.from_log_partition(lnZ, energy, variance, self.beta, "spins without couplings")
 
 
-def read_array(name: str, path: str) -> np.ndarray:
-    """A finite float array from a .npy file; InputError (with the reason) if it cannot be had."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "not a NumPy array file"
-        raise InputError(f"{name} = {path}: must be a readable .npy file ({reason})") from None
-    require(isinstance(array, np.ndarray) and array.dtype.kind in "fiu", name, path, "an array of real numbers")
-    require(bool(np.all(np.isfinite(array))), name, path, "free of NaN and infinity")
-    return np.asarray(array, float)
-
-
-def read_couplings(name: str, path: str, n: int | None) -> np.ndarray:
-    """A symmetric (n, n) matrix with zero diagonal from a .npy file; InputError otherwise."""
-    J = read_array(name, path)
-    require(J.ndim == 2 and J.shape[0] == J.shape[1], name, path, f"a square matrix, not of shape {J.shape}")
-    size = J.shape[0]
-    require(n is None or size == n, name, path, f"of shape ({n}, {n}) as n = {n} says, not ({size}, {size})")
-    require(size > 0 and bool(np.allclose(J, J.T, rtol=1e-12, atol=1e-12)), name, path, "a symmetric matrix")
-    require(not np.any(np.diag(J)), name, path, "a matrix with zero diagonal")
-    return J
-
-
 def temperature(beta: float) -> None:
     """InputError unless beta is a finite inverse temperature > 0."""
-    finite("beta", beta)
-    require(beta > 0, "beta", beta, "a finite number > 0")
+    positive("beta", beta)

@@ -17,6 +17,7 @@ from massieu.densities.equivariant import EquivariantFlow
 from massieu.errors import at_least, positive, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.systems.base import ClassicalSystem, Path, Reference, parameter, temperature
+from massieu.systems.inheritance import holds
 
 LIQUID = 10.0  # beta kappa^(1/3) up to which the charges still exchange places freely
 MAX_QUENCHED = 12  # particles up to which samples are quenched to their minima in the evaluation
@@ -55,6 +56,10 @@ class CoulombTrap(ClassicalSystem):
         return _lowest_minima(self.n, self.dim, self.kappa)[0][1]
 
     @property
+    def configuration(self) -> tuple[int, ...]:
+        return (self.n, self.dim)
+
+    @property
     def size(self) -> int:
         return self.n
 
@@ -62,7 +67,12 @@ class CoulombTrap(ClassicalSystem):
         return self.kappa * jnp.sum(x**2) + jnp.sum(jax.lax.rsqrt(squared_distances(x)))
 
     def observables(self, x: Array) -> dict[str, Array]:
-        """Parts of the energy and, for few charges, the minimum (by rising energy) that x relaxes to."""
+        """Parts of the energy and, for few charges, the minimum (by rising energy) that x relaxes to.
+
+        None of it for a subclass with an energy of its own.
+        """
+        if not holds(type(self), "minima"):
+            return {}
         trap = self.kappa * jnp.sum(x**2)
         found = {"trap_energy": trap, "coulomb_energy": self.energy(x) - trap}
         if 2 < self.n <= MAX_QUENCHED and len(self.minima) > 1 and self.dim > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -35,12 +35,17 @@ class Crystal(ClassicalSystem):
     shifts: np.ndarray = derived()  # (M, 3) images within the cutoff
 
     cutoff: ClassVar[float] = 0.0  # sigma
-    beta: Any = None
+    if TYPE_CHECKING:  # a field here would be the first positional argument of every subclass
+        beta: float = 0.0
 
     def __post_init__(self) -> None:
         fits = float(np.min(self.lattice.box)) > self.cutoff  # else an atom would see itself
         require(fits, "n", self.size, f"large enough for a box longer than the cut-off of {self.cutoff} sigma")
         self.shifts = image_shifts(self.lattice.box, self.cutoff)
+
+    @property
+    def configuration(self) -> tuple[int, ...]:
+        return (self.size, 3)
 
     @property
     def size(self) -> int:

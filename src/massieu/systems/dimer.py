@@ -51,6 +51,10 @@ class Dimer(ClassicalSystem):
             positive(name, getattr(self, name))
 
     @property
+    def configuration(self) -> tuple[int, ...]:
+        return (self.size, 2)
+
+    @property
     def size(self) -> int:
         return 2 + self.solvent
 

@@ -73,7 +73,8 @@ class ElectronGas(PeriodicElectrons):
             return ideal.shifted(own, self.beta, "one electron and its images")
         if self.n > 3 or len(self.twist_vectors) > 1:
             return None
-        return small_gas(self.spins, self.length, self.twist_vectors[0], self.beta, len(self.plane_waves().vectors))
+        fewest = len(self.plane_waves(partners=False).vectors)
+        return small_gas(self.spins, self.length, self.twist_vectors[0], self.beta, fewest)
 
     def finite_size(self, result: Any) -> dict[str, Any]:
         ideal, box = self.ideal(), finite_size.Box(self.spins, self.dim, self.length, self.temperature)

@@ -1,4 +1,4 @@
-"""The Hopfield model: P patterns stored in the couplings J_ij = (1/n) sum_mu xi_i^mu xi_j^mu."""
+"""The Hopfield model: P patterns stored in the couplings J_ij = (1/n) sum_mu xi_i^mu xi_j^mu, in any field h_i."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jax import Array
 
 from massieu.errors import InputError, at_least, require
 from massieu.exact.thermodynamics import Thermodynamics
-from massieu.systems.base import PairwiseSpins, derived, parameter, read_array, temperature
-from massieu.systems.sk import MAX_SPINS
+from massieu.systems.base import PairwiseSpins, derived, given, parameter, temperature
+from massieu.systems.couplings import MOST_SPINS, chosen_fields, fields_parameter, read_array
 
 
 class Hopfield(PairwiseSpins):
@@ -25,6 +25,8 @@ class Hopfield(PairwiseSpins):
     n: int | None = parameter(None, "number of spins (default: 100, or the length of the patterns in the file)")
     patterns: str = parameter("2", "number of orthogonal patterns, or a .npy file of shape (P, n) with entries +-1")
     beta: float = parameter(1.5, "inverse temperature")
+    fields_file: str | None = fields_parameter()
+    fields: np.ndarray | None = given()
     xi: np.ndarray = derived()
     couplings: np.ndarray = derived()
     field: np.ndarray = derived()
@@ -33,7 +35,7 @@ class Hopfield(PairwiseSpins):
         temperature(self.beta)
         if self.n is not None:
             at_least("n", self.n, 1)
-            require(self.n <= MAX_SPINS, "n", self.n, f"at most {MAX_SPINS}")
+            require(self.n <= MOST_SPINS, "n", self.n, f"at most {MOST_SPINS}")
         self.patterns = str(self.patterns)
         if self.patterns.lstrip("+-").isdecimal():
             self.n = 100 if self.n is None else self.n
@@ -43,7 +45,11 @@ class Hopfield(PairwiseSpins):
             self.n = self.xi.shape[1]
         self.couplings = self.xi.T @ self.xi / self.n
         np.fill_diagonal(self.couplings, 0.0)
-        self.field = np.zeros(self.n)
+        self.fields, self.fields_file = chosen_fields(self.fields, self.fields_file, None, self.n)
+        self.field = np.zeros(self.n) if self.fields is None else self.fields
+
+    def own_arrays(self) -> dict[str, np.ndarray]:
+        return {} if self.fields is None else {"fields": self.fields}
 
     def observables(self, x: Array) -> dict[str, Array]:
         """Overlaps with the patterns and the recalled one: fractions of +xi_1, -xi_1, +xi_2, ... (shape 2P)."""
@@ -56,6 +62,8 @@ class Hopfield(PairwiseSpins):
     def exact(self, seed: int) -> Thermodynamics:
         from massieu.exact.hopfield import hopfield_classes
 
+        if np.any(self.field):
+            return super().exact(seed)
         try:
             return hopfield_classes(self.xi, self.beta)
         except ValueError:  # too many classes of sites

@@ -28,6 +28,7 @@ from massieu.physics.twists import twist_vectors
 from massieu.states.geminal import Geminal
 from massieu.states.thermal import FEATURES, ThermalState
 from massieu.systems.base import AbstractSystem, Reference, derived, parameter
+from massieu.systems.inheritance import holds
 from massieu.units import ANGSTROM, GPA, KELVIN_PER_RYDBERG, box_length
 
 MASSES = {"h": 1836.15267343, "d": 3670.48296788, "t": 5496.92153573}  # of the nuclei in electron masses (CODATA 2018)
@@ -180,6 +181,11 @@ class Hydrogen(AbstractSystem):
         log_z = 3 * self.n * math.log(self.length / wavelength) - math.lgamma(self.n + 1)
         return Ions(-self.kT * log_z, 1.5 * self.n * self.kT, log_z + 1.5 * self.n)
 
+    @property
+    def has_pressure(self) -> bool:
+        """Whether `pressure` knows it: the virial of Coulomb forces, not of a subclass with a potential of its own."""
+        return holds(type(self), "pressure")
+
     def pressure(self, kinetic: Array | float, potential: Array | float) -> Array | float:
         """Virial pressure (GPa): the electrons' kinetic and the potential energy (Ry), and the ions' ideal part."""
         ions = 0.0 if self.clamped else 3 * self.n * self.kT
@@ -295,7 +301,7 @@ class Hydrogen(AbstractSystem):
 
     def observables(self, protons: Array, x: Array) -> dict[str, Array]:
         """Pair correlations up to L/2 of protons, of protons and electrons, of electrons; fraction in molecules."""
-        found = {"g_pe": self._correlation(protons[:, None] - x, self.n * self.n)}
+        found = {"g_pe": self._correlation(protons[:, None] - x[None], self.n * self.n)}
         if self.n > 1:
             i, j = np.triu_indices(self.n, 1)
             pairs = self.n * (self.n - 1) / 2
@@ -311,7 +317,7 @@ class Hydrogen(AbstractSystem):
 
     def molecular_fraction(self, protons: Array) -> Array:
         """Fraction of protons whose nearest neighbour has them as its own, closer than MOLECULE."""
-        d = minimum_image(protons[:, None] - protons)
+        d = minimum_image(protons[:, None] - protons[None])
         distance = self.length * jnp.sqrt(jnp.sum(d**2, axis=-1)) + 1e9 * jnp.eye(self.n)
         nearest = jnp.argmin(distance, axis=1)
         mutual = nearest[nearest] == jnp.arange(self.n)

@@ -33,6 +33,10 @@ class LatticeField(ClassicalSystem):
     def size(self) -> int:
         return int(np.prod(self.sides))
 
+    @property
+    def configuration(self) -> tuple[int, ...]:
+        return self.sides
+
     def observables(self, x: Array) -> dict[str, Array]:
         """Moments of the field, and its correlations along the first axis."""
         m = jnp.mean(x)

@@ -36,8 +36,10 @@ class Molecule(ClassicalSystem):
     reference_beside: ClassVar[bool] = False  # one calculator serves both
     units: ClassVar[dict[str, str]] = {"energy": "eV", "length": "angstrom"}
 
-    atoms: str = parameter("H2O", "a file that ASE reads, or the name of a molecule of its g2 collection")
-    calculator: str = parameter("emt", "name of an ASE calculator, or MODULE:FUNCTION (see the documentation)")
+    atoms: str = parameter(
+        "H2O", "FILE that ASE reads (xyz, extxyz, pdb ..; angstrom), or the name of a molecule of its g2 collection"
+    )
+    calculator: str = parameter("emt", "name of an ASE calculator, or MODULE:FUNCTION, in eV and angstrom")
     temperature: float = parameter(300.0, "temperature (K)")
     beta: float = derived()
     frame: Frame = derived()
@@ -57,6 +59,10 @@ class Molecule(ClassicalSystem):
         except Exception as error:  # whatever a calculator raises
             raise InputError(f"calculator = {self.calculator}: must be one for {self.atoms}, {error!r}") from None
         self.host = host_energy(function, self.frame.positions.shape)
+
+    @property
+    def configuration(self) -> tuple[int, ...]:
+        return (self.size, 3)
 
     @property
     def size(self) -> int:
@@ -96,9 +102,11 @@ def _atoms(name: str) -> Any:
         raise InputError(f"atoms = {name}: must wait until ASE is there: pip install 'massieu[molecules]'") from None
     if Path(name).exists():
         try:
-            return ase.io.read(name)
+            read: Any = ase.io.read(name)
         except Exception as error:  # each format of ASE raises its own
             raise InputError(f"atoms = {name}: must be a file that ASE can read ({error})") from None
+        require(not read.pbc.any(), "atoms", name, "a molecule in free space, without a periodic cell")
+        return read
     try:
         return ase.build.molecule(name)
     except (KeyError, NotImplementedError):

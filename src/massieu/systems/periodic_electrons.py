@@ -1,6 +1,8 @@
 """Electrons in a periodic square or cubic box, with a potential of one's own: the model of a user's system.
 
 H = -sum lap + potential(x), in Ry and a0; T = theta T_F.  A subclass has `potential`; the ansatz comes with the base.
+
+One module: parameters, plane waves, ansatz and observables of electrons in a box belong together.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.densities.ideal_occupation import IdealOccupation
 from massieu.densities.occupation import Occupation, SingleOccupation, TabulatedOccupation
 from massieu.densities.transformer import HEADS
 from massieu.errors import at_least, finite, positive, require
@@ -28,10 +31,12 @@ from massieu.principle import Estimate
 from massieu.states import DensityMatrix, FermionFlow, PairFlow
 from massieu.states.backflow import Backflow
 from massieu.states.correlated import CorrelatedStates
+from massieu.states.correlated_flow import CorrelatedFlow
 from massieu.states.jastrow import Jastrow, cusp_slopes
 from massieu.states.mixing import Mixing
 from massieu.states.sectors import low_sets, sorted_sectors, symmetries
 from massieu.systems.base import derived, parameter
+from massieu.systems.inheritance import holds
 from massieu.systems.quantum import QuantumSystem
 from massieu.units import box_length, fermi_temperature, fermi_wavevector
 
@@ -39,17 +44,19 @@ CUTOFF_TOLERANCE = 5e-5  # of kT per particle, see choose_cutoff
 BY_MOMENTUM = 6  # up to this many electrons each total momentum has its own flow
 RESOLUTION = {1: 1.2, 2: 2.0}  # by number of spins: Fourier vectors of the flow up to this times L/rs
 PARTNERS = 25_000  # up to BY_MOMENTUM electrons: levels beyond the thermal ones, up to so many determinants, for `mix`
-MOST_LEVELS = 300_000
-MOST_PLANE_WAVES = 3000
+MOST_LEVELS = 1_000_000
+MOST_PAIRED = 3000  # plane waves with interactions between pairs of them in p(K), and of correlated states
+MOST_PLANE_WAVES = 50_000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
 LEAST_ENTROPY = 1e-3  # of the ideal gas, for a ratio with it
 BINS = 60
 COLD = 0.1  # of T_F: temperature of the weights of sectors for the ground state
 LEFT_OUT = 2e-4  # weight of the ideal gas that sectors may leave out
-MIXED = (64, 128)  # correlated determinants of one momentum, the fewest that leave out so little
+MIXED = {1: (64, 128), 2: (128, 192)}  # by number of spins: determinants of one momentum, the fewest that do that
 MOST_ORBITALS = 250  # that correlated determinants of few electrons are made of
 LEAST_REACH = 0.3  # of T_F: temperature whose thermal momenta these hold at least
 JASTROW_RANGE = 1.8  # sqrt(rs) a0: of the first pair functions
+UNDER_FLOW = 0.2  # of it, where a flow is to do most
 
 
 class PeriodicElectrons(QuantumSystem):
@@ -139,18 +146,26 @@ class PeriodicElectrons(QuantumSystem):
 
     # ---- the ansatz
 
-    def plane_waves(self) -> PlaneWaves:
-        """Integer momenta kept at all twists, and the error of F of the ideal gas that the cut-off makes (Ry)."""
+    def plane_waves(self, partners: bool = True) -> PlaneWaves:
+        """Integer momenta kept at all twists, and the error of F of the ideal gas that the cut-off makes (Ry).
+
+        partners: with those that few electrons are scattered to, beside the thermal ones.
+        """
         twists = tuple(map(tuple, self.twist_vectors.tolist()))
         gas = Gas(self.spins, self.dim, self.length, twists, self.temperature)
-        partners = PARTNERS if self.couples and self.n <= BY_MOMENTUM else 0
-        return shared_basis(gas, self.cutoff, CUTOFF_TOLERANCE, partners)
+        more = PARTNERS if partners and self.couples and self.n <= BY_MOMENTUM else 0
+        return shared_basis(gas, self.cutoff, CUTOFF_TOLERANCE, more)
 
     def _checked_plane_waves(self, options: Any) -> np.ndarray:
         """The plane waves; InputError where they are too many, or for layers of p(K) that it has no use for."""
         vectors, _ = self.plane_waves()
         count = f"smaller, or cutoff given: {len(vectors)} plane waves are more than {MOST_PLANE_WAVES}"
         require(len(vectors) <= MOST_PLANE_WAVES, "theta", self.theta, count)
+        hot = f"{{}} for {len(vectors)} plane waves, more than {MOST_PAIRED}"
+        paired = len(vectors) <= MOST_PAIRED
+        require(paired or options.states == "flow", "states", options.states, hot.format("flow"))
+        require(paired or not options.attention, "attention", options.attention, hot.format("0"))
+        require(paired or len(self.twist_vectors) == 1, "twist", self.twist, hot.format("a single one"))
         table = "0: p(K) is a table for so few electrons, or at T = 0"
         free = self.theta > 0 and not self.tabulates(vectors)
         require(free or not options.attention, "attention", options.attention, table)
@@ -178,14 +193,8 @@ class PeriodicElectrons(QuantumSystem):
                 self._occupation(vectors, momenta, energies, options, of_p), self._correlated(vectors, options)
             )
         mixing = self.mixing(vectors) if self.tabulates(vectors) else None
-        flow = PairFlow(
-            self.spins,
-            self.dim,
-            layers=(options.depth or 3) if self.couples else 0,
-            radius=RESOLUTION[len(self.spins)] * self.length / self.rs,
-            by_momentum=self.n <= BY_MOMENTUM,
-            key=of_flow,
-        )
+        layers = (options.depth or 3) if self.couples else 0
+        flow = self._flow(layers, of_flow, by_momentum=self.n <= BY_MOMENTUM)
         psi = FermionFlow(self.spins, vectors, self.twist_vectors, mixing, flow)
         if self.theta == 0:
             ground = self._ground_sets(vectors) if mixing is None else self._mixed_ground_sets(mixing, vectors)
@@ -198,18 +207,28 @@ class PeriodicElectrons(QuantumSystem):
         """p(K) that starts from the ideal gas; of the ground state the lowest set."""
         if self.theta == 0:
             return SingleOccupation(self._ground_sets(vectors))
+        if len(vectors) > MOST_PAIRED:
+            return IdealOccupation(momenta, -self.beta * energies, self.spins)
         sizes = {"width": options.width or 16, "depth": options.attention}
         return Occupation(momenta, -self.beta * energies, self.spins, **sizes, key=key)
 
     def _correlated(self, vectors: np.ndarray, options: Any) -> CorrelatedStates:
         """A Jastrow factor with the cusps of the potential and a first guess; a backflow that starts from zero."""
         slopes = tuple(self.pole * slope for slope in cusp_slopes(self.dim, self.length))
-        range_ = JASTROW_RANGE * math.sqrt(self.rs) / self.length
+        range_ = JASTROW_RANGE * math.sqrt(self.rs) / self.length * (UNDER_FLOW if options.depth else 1.0)
         jastrow = Jastrow(self.spins, self.dim, slopes)
         jastrow = jastrow.guess(range_) if self.pole else jastrow
+        parts = (self.spins, vectors, self.twist_vectors, None, jastrow)
+        if options.depth:
+            flow = self._flow(options.depth, jax.random.key(options.seed), by_momentum=False)
+            return CorrelatedFlow(*parts, None, flow)
         wanted = not self.few if options.backflow is None else options.backflow
-        backflow = Backflow(self.spins, self.dim) if wanted else None
-        return CorrelatedStates(self.spins, vectors, self.twist_vectors, None, jastrow, backflow)
+        return CorrelatedStates(*parts, Backflow(self.spins, self.dim) if wanted else None)
+
+    def _flow(self, layers: int, key: Array, *, by_momentum: bool) -> PairFlow:
+        """A flow that starts near the identity, as fine as the electrons are far apart."""
+        radius = RESOLUTION[len(self.spins)] * self.length / self.rs
+        return PairFlow(self.spins, self.dim, layers=layers, radius=radius, by_momentum=by_momentum, key=key)
 
     @property
     def few(self) -> bool:
@@ -220,13 +239,14 @@ class PeriodicElectrons(QuantumSystem):
         """Sectors of determinants with a Jastrow factor, and p a table that starts from the ideal gas."""
         allowed = f"left out for n = {self.n}, where determinants are mixed"
         require(not options.backflow, "backflow", options.backflow, allowed)
+        require(not options.depth, "depth", options.depth, allowed)
         unit = fermi_temperature(self.rs, self.dim, self.spins[0] / self.n)
         twist, kinetic_beta = self.twist_vectors[0], 1 / (self.temperature or COLD * unit)
         vectors, energies = momentum_shells.whole_shells(
             max(self.spins), self.dim, self.length, twist, max(self.temperature, LEAST_REACH * unit), MOST_ORBITALS
         )
         found, turns = low_sets(energies, self.spins), symmetries(vectors, twist, self.spins)
-        for most in MIXED:
+        for most in MIXED[len(self.spins)]:
             sectors = sorted_sectors(found, vectors, energies, self.spins, turns, most, kinetic_beta)
             if sum(family.weight for family in sectors.families) > 1 - LEFT_OUT:
                 break
@@ -335,7 +355,7 @@ class PeriodicElectrons(QuantumSystem):
 
     def derived_observables(self, result: Any) -> dict[str, Any]:
         """m*/m = S/S_0, S_0 of the ideal gas in the same box (none where S is a degeneracy); Landau's functional."""
-        if self.theta == 0 or not self.couples:
+        if self.theta == 0 or not self.couples or not holds(type(self), "ideal"):
             return {}
         found: dict[str, Any] = {}
         ideal = self.ideal().S
@@ -349,6 +369,12 @@ class PeriodicElectrons(QuantumSystem):
         return found
 
     def landau(self, label: np.ndarray, log_prob: np.ndarray) -> landau.LandauFit | None:
-        """Quasi-particle energies and their interaction from samples of p(K); None if too few sets were drawn."""
-        orbitals = landau.Orbitals(self.plane_waves().vectors, self.twist_vectors, self.spins, self.length)
+        """Quasi-particle energies and their interaction from samples of p(K).
+
+        None if too few sets were drawn, or the gas is so hot that p has no interactions.
+        """
+        vectors = self.plane_waves().vectors
+        if len(vectors) > MOST_PAIRED:
+            return None
+        orbitals = landau.Orbitals(vectors, self.twist_vectors, self.spins, self.length)
         return landau.fit(label, log_prob, self.beta, orbitals)

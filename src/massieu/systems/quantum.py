@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from massieu.states import DensityMatrix
-from massieu.systems.base import AbstractSystem, holds
+from massieu.systems.base import AbstractSystem
+from massieu.systems.inheritance import holds
 
 
 class QuantumSystem(AbstractSystem):

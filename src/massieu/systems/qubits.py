@@ -1,23 +1,27 @@
-"""Quantum spins 1/2: the transverse-field Ising model, the Heisenberg model, and any sum of Pauli matrices."""
+"""Quantum spins 1/2: the transverse-field Ising model, the Heisenberg model, and any sum of Pauli matrices.
+
+One module: three systems that are sums of Pauli matrices share their levels, approximations and observables.
+"""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import equinox as eqx
 import jax
 import numpy as np
 
 from massieu import densities
-from massieu.errors import InputError, finite, one_of, require
+from massieu.errors import finite, one_of, require
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.geometry import lattice_couplings
-from massieu.physics.pauli import PauliSum, Term, conserves_spin, coupled_spins, eigenstates_of_pairs, heisenberg, parse
+from massieu.physics.pauli import PauliSum, Term, conserves_spin, coupled_spins, eigenstates_of_pairs, heisenberg
+from massieu.physics.pauli_text import first_line, printed, read, text_of
 from massieu.states import circuit as circuits
 from massieu.states.circuit import Bond, Circuit, brick_wall
 from massieu.states.ensemble import MOST_EXACT, CircuitEnsemble
-from massieu.systems.base import AbstractSystem, Reference, derived, parameter, temperature
+from massieu.systems.base import AbstractSystem, Reference, derived, given, parameter, temperature
 from massieu.systems.ising import parse_shape
 
 MOST_QUBITS = 20
@@ -34,10 +38,11 @@ P_OF_BITS = ("table", "made", "transformer", "rnn", "product")
 class QubitSystem(AbstractSystem):
     """H as a sum of products of Pauli matrices at inverse temperature beta; a subclass sets `hamiltonian`, `bonds`."""
 
-    hamiltonian: PauliSum
-    terms: tuple[Term, ...]
-    bonds: tuple[Bond, ...]
-    beta: float
+    if TYPE_CHECKING:  # a field here would be the first positional argument of every subclass
+        hamiltonian: PauliSum
+        terms: tuple[Term, ...]
+        bonds: tuple[Bond, ...]
+        beta: float
 
     @property
     def size(self) -> int:
@@ -62,11 +67,14 @@ class QubitSystem(AbstractSystem):
         from massieu.exact.qubits import MOST_DIAGONALISED, levels, thermal
 
         own = [term for term in self.terms if len(term[1]) == 1]
-        constant = sum(c for c, product in self.terms if not product)
-        alone = thermal(constant + _sums([_one_qubit(own, q) for q in range(self.size)]), self.beta)
-        ideal = alone._replace(method="qubits without coupling")
-        exact = thermal(levels(self.hamiltonian), self.beta) if self.size <= MOST_DIAGONALISED else self._closed_form()
-        return Reference(exact, {}, ideal)
+        constant = sum(c for c, product in self.terms if not product)  # apart: levels far from zero would lose digits
+        alone = thermal(_sums([_one_qubit(own, q) for q in range(self.size)]), self.beta)
+        ideal = alone.shifted(constant, self.beta, "qubits without coupling")
+        if self.size > MOST_DIAGONALISED:
+            return Reference(self._closed_form(), {}, ideal)
+        h = PauliSum.from_terms([term for term in self.terms if term[1]], self.size)
+        exact = thermal(levels(h), self.beta)
+        return Reference(exact.shifted(constant, self.beta, exact.method), {}, ideal)
 
     def _closed_form(self) -> Thermodynamics | None:
         """What is known of sizes that cannot be diagonalised."""
@@ -159,14 +167,23 @@ class QubitSystem(AbstractSystem):
         require(len(found) > 0, "circuit", "qaoa", "another one: H has no terms of one or two qubits")
         return found
 
-    def _density(self, options: Any, key: Any) -> Any:
-        kind, n = options.density, self.size
+    def check_ansatz(self, options: Any) -> None:
+        """InputError for gates and densities that are not for H; nothing is made."""
+        self._gates(options.circuit)
+        self._kind_of_density(options)
+
+    def _kind_of_density(self, options: Any) -> str:
+        kind = options.density
         require(options.width is None, "width", options.width, "left out for qubits")
         kind = ("table" if self.sums_over_all else "made") if kind == "auto" else kind
         one_of("density", kind, P_OF_BITS)
         require(
             kind != "table" or self.sums_over_all, "density", kind, f"another one for more than {MOST_EXACT} qubits"
         )
+        return kind
+
+    def _density(self, options: Any, key: Any) -> Any:
+        n = self.size
         makers = {
             "table": lambda: None,
             "made": lambda: densities.MADE(n, key=key),
@@ -174,7 +191,7 @@ class QubitSystem(AbstractSystem):
             "rnn": lambda: densities.RNN(n, key=key),
             "product": lambda: densities.ProductSpins(n, key=key),
         }
-        return makers[kind]()
+        return makers[self._kind_of_density(options)]()
 
 
 class TransverseIsing(QubitSystem):
@@ -233,7 +250,10 @@ class Heisenberg(QubitSystem):
 
 
 class Qubits(QubitSystem):
-    """Any sum of products of Pauli matrices, from a file of one term a line or in OpenFermion's notation."""
+    """Any sum of products of Pauli matrices, one term a line or as OpenFermion, PennyLane and Qiskit print them.
+
+    hamiltonian: the text of the terms or the path of a file; or an operator of OpenFermion, PennyLane or Qiskit.
+    """
 
     name: ClassVar[str] = "qubits"
     summary: ClassVar[str] = "any sum of products of Pauli matrices, one term a line: -1.0 Z0 Z1"
@@ -243,15 +263,22 @@ class Qubits(QubitSystem):
         "", "FILE of terms, or the terms themselves: '-1 [Z0 Z1] + 0.5 [X0]'", "hamiltonian"
     )
     beta: float = parameter(1.0, "inverse temperature")
-    hamiltonian: PauliSum = derived()
+    hamiltonian: PauliSum = given(said=True)
     terms: tuple = derived()
     bonds: tuple = derived()
 
     def __post_init__(self) -> None:
-        given = str(self.hamiltonian_file)
-        require(bool(given), "hamiltonian", "nothing", "a file of terms such as -1.0 Z0 Z1, or the terms")
-        self.hamiltonian_file = _text_of(given)
-        self._set(parse(self.hamiltonian_file), None, "hamiltonian", given)
+        before = self.hamiltonian
+        operator = before is not None and not isinstance(before, PauliSum)  # a sum is what a copy takes over
+        twice = operator and bool(self.hamiltonian_file)
+        require(not twice, "hamiltonian", first_line(str(before)), "left out beside hamiltonian_file")
+        text = printed(before) if operator else str(self.hamiltonian_file)
+        require(bool(text), "hamiltonian", "nothing", "a file of terms such as -1.0 Z0 Z1, or the terms")
+        self.hamiltonian_file = text_of(text)
+        terms, n = read(self.hamiltonian_file)
+        self._set(terms, n, "hamiltonian", first_line(text))
+        same = operator or before is None or eqx.tree_equal(before, self.hamiltonian)
+        require(bool(same), "hamiltonian", "a sum of Pauli matrices", "that of hamiltonian_file, or left out beside it")
 
 
 def joined(terms: list[Term], n: int) -> tuple[Bond, ...]:
@@ -259,18 +286,6 @@ def joined(terms: list[Term], n: int) -> tuple[Bond, ...]:
     qubits = [sorted(product) for _, product in terms]
     pairs = {(a, b) for row in qubits for a, b in itertools.pairwise(row)}
     return tuple(sorted(pairs)) if pairs else tuple((i, i + 1) for i in range(n - 1))
-
-
-def _text_of(given: str) -> str:
-    """The text of a file, or the terms given in its place; a run must not depend on a file that may change."""
-    try:
-        if Path(given).is_file():
-            return Path(given).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"hamiltonian = {given}: must be a readable text file ({error})") from None
-    looks_like_a_path = not any(character in given for character in " []\n")
-    require(not looks_like_a_path, "hamiltonian", given, "a file that exists, or terms such as -1.0 Z0 Z1")
-    return given
 
 
 def _couplings(shape: str, boundary: str, j: float) -> np.ndarray:

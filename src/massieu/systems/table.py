@@ -8,6 +8,7 @@ A package adds systems by entry points of the group `massieu.systems`, in its py
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -21,6 +22,8 @@ PLACES = {
     "ising": "massieu.systems.ising:Ising",
     "ising-dual": "massieu.systems.ising_dual:IsingDual",
     "sk": "massieu.systems.sk:SK",
+    "spins": "massieu.systems.spins:Spins",
+    "ea": "massieu.systems.edwards_anderson:EdwardsAnderson",
     "hopfield": "massieu.systems.hopfield:Hopfield",
     "coulomb-trap": "massieu.systems.coulomb_trap:CoulombTrap",
     "phi4": "massieu.systems.phi4:Phi4",
@@ -35,6 +38,11 @@ PLACES = {
     "qubits": "massieu.systems.qubits:Qubits",
     "hydrogen": "massieu.systems.hydrogen:Hydrogen",
 }
+
+
+def parameters(kind: Any) -> dict[str, dataclasses.Field]:
+    """The parameters of a class of systems, or of one, by the names that users see."""
+    return {f.metadata["flag"] or f.name: f for f in dataclasses.fields(kind) if "help" in f.metadata}
 
 
 class Table(Mapping[str, Any]):

@@ -89,7 +89,7 @@ def expanded(walkers: AtomWalkers) -> tuple[Array, Array, Array]:
 
 def warped(before: Array, after: Array, x: Array) -> Array:
     """Electrons x (N, 3) carried along by protons that move from `before` to `after` (n, 3)."""
-    apart = minimum_image(x[:, None] - before)
+    apart = minimum_image(x[:, None] - before[None])
     weight = 1 / (jnp.sum(apart**2, axis=-1) ** 2 + NEAR * len(before) ** (-4 / 3))
     weight = weight / jnp.sum(weight, axis=1, keepdims=True)
     moved = x + weight @ minimum_image(after - before)

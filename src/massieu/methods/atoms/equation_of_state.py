@@ -27,7 +27,8 @@ def consistency(runs: list[Finished]) -> list[Row]:
     P in GPa between values of rs, S in k_B between temperatures in K.
     """
     rows = []
-    for line in _lines(runs, lambda system: system.length, ("rs", "box")):
+    pressed = [(system, run) for system, run in runs if system.has_pressure]
+    for line in _lines(pressed, lambda system: system.length, ("rs", "box")):
         volumes = np.array([system.length**3 for system, _ in line])
         found = checks(volumes, [_estimate(run["F"], GPA) for _, run in line],
                        [_estimate(run["observables"]["pressure"]) for _, run in line])  # fmt: skip

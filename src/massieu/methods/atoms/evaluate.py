@@ -84,16 +84,16 @@ def _results(
         found = statistics.blocking(chain)
         return Estimate(found.value + offset, found.error)
 
-    pressure = np.asarray(system.pressure(kinetic, potential))
     observables: dict[str, Any] = {
         "kinetic_energy": of(kinetic).as_dict(),
         "kinetic_energy_from_gradient": of(found.squared_gradient).as_dict(),
         "potential_energy": of(potential).as_dict(),
-        "pressure": of(pressure).as_dict(),
         "energy_spread_at_fixed_protons": float(np.sqrt(local.var(axis=(1, 2)).mean() if system.clamped else
                                                        local.var(axis=1, ddof=1).mean())),
         **checks,
     }  # fmt: skip
+    if system.has_pressure:
+        observables["pressure"] = of(np.asarray(system.pressure(kinetic, potential))).as_dict()
     S = of(-of_label - log_prob[:, None], ions.S)
     if system.electrons == "thermal":
         observables["S_electrons"] = of(-of_label).as_dict()
@@ -119,6 +119,7 @@ def _results(
         importance={},
         samples={"protons": walkers.protons[:KEPT], "x": walkers.x[:KEPT, 0], "twist": walkers.twist[:KEPT],
                  "length": np.asarray(system.length)},
+        drawn=every.size,
     )  # fmt: skip
 
 

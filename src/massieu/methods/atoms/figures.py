@@ -15,7 +15,8 @@ NAMES = {"g_pp": "proton - proton", "g_pe": "proton - electron", "g_ee": "electr
 
 def all_figures(system: Hydrogen, observables: dict[str, Any], rows: list[Row]) -> dict[str, Figure]:
     """Figures by name."""
-    return {"pair_correlations": pair_correlations(system, observables), "pressure": pressure(observables, rows)}
+    found = {"pair_correlations": pair_correlations(system, observables)}
+    return found | ({"pressure": pressure(observables, rows)} if "pressure" in observables else {})
 
 
 def pair_correlations(system: Hydrogen, observables: dict[str, Any]) -> Figure:

@@ -25,6 +25,7 @@ class Atomic(Method[AtomOptions]):
     name = "atoms"
     options = AtomOptions
     example = "--rs 1,5"
+    ansatz_class = Atoms
 
     def check(self, system: Hydrogen, beta: float, options: AtomOptions) -> None:
         super().check(system, beta, options)

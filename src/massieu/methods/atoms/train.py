@@ -112,7 +112,7 @@ def _optimisers(n: int, beta: float, options: AtomOptions) -> tuple[Any, Any, An
 def _less_baseline(f: Array, walkers: AtomWalkers) -> tuple[Array, Array]:
     """f (G,) less the running mean at its twist, which earlier steps made, and the new running means (Q,)."""
     twists = len(walkers.baseline)
-    at = (walkers.twist[:, None] == jnp.arange(twists)).astype(f.dtype)
+    at = (walkers.twist[:, None] == jnp.arange(twists)[None]).astype(f.dtype)
     means = at.T @ f / jnp.sum(at, axis=0)
     first = jnp.isnan(walkers.baseline)
     old = jnp.where(first, jnp.mean(f), walkers.baseline)
@@ -167,6 +167,7 @@ def _metrics(system: Hydrogen, found: Any, log_prob: Array, of_label: Array, bet
     f = jnp.mean(every, axis=1)
     spread = jnp.std(f) / math.sqrt(max(1, len(f) - 1)) if len(f) > 1 else jnp.std(local) / math.sqrt(local.size)
     kinetic, potential = jnp.mean(found.kinetic.real), jnp.mean(found.potential)
+    pressure = {"P": jnp.asarray(system.pressure(kinetic, potential))} if system.has_pressure else {}
     return {
         "beta": jnp.asarray(beta),
         "F": jnp.mean(f) + ions.F,
@@ -176,7 +177,7 @@ def _metrics(system: Hydrogen, found: Any, log_prob: Array, of_label: Array, bet
         "S_electrons": -jnp.mean(of_label),
         "kinetic": kinetic,
         "potential": potential,
-        "P": jnp.asarray(system.pressure(kinetic, potential)),
         "F_var": jnp.var(every),
         "E_var_at_S": jnp.mean(jnp.var(local, axis=1)),
+        **pressure,
     }

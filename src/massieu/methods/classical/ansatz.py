@@ -2,67 +2,133 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import jax
+from flowjax.distributions import AbstractDistribution
 
 from massieu import densities, estimators
+from massieu.densities.named import named
 from massieu.errors import InputError, require
 from massieu.methods.classical import by_example
-from massieu.methods.classical.options import OF_FIELDS, OF_SPINS, ClassicalOptions
-from massieu.systems.base import ClassicalSystem, PairwiseSpins, by_class
+from massieu.methods.classical.options import OF_FIELDS, OF_OWN, OF_SPINS, ClassicalOptions
+from massieu.systems.base import ClassicalSystem, PairwiseSpins
+from massieu.systems.inheritance import by_class
+from massieu.systems.ising import Ising
 from massieu.systems.lattice_field import LatticeField
+from massieu.systems.phi4 import Phi4
 
 
 def make_density(system: ClassicalSystem, options: ClassicalOptions) -> Any:
     """The density that the options name, with its sizes where given; InputError if it does not fit the system."""
+    return maker(system, options)()
+
+
+def maker(system: ClassicalSystem, options: ClassicalOptions) -> Callable[[], Any]:
+    """What makes the density, which can take long; what does not fit the system is refused before."""
     kind = options.density
     sizes = {k: v for k in ("width", "depth") if (v := getattr(options, k)) is not None}
     if kind == "auto" and not sizes and not options.symmetrise:
-        return system.default_density(options.seed)
+        return partial(system.default_density, options.seed)
     by_name: dict[Any, Any] = {PairwiseSpins: (OF_SPINS, _spin_density), LatticeField: (OF_FIELDS, _field_density)}
-    names, make = by_class(by_name, type(system)) or ((), _own_density)
+    nothing: Any = (OF_OWN, _named_density) if _is_bare(system) else ((), _own_density)
+    names, make = by_class(by_name, type(system)) or nothing
     if kind not in ("auto", *names):
         raise InputError(f"density = {kind}: must be one of {', '.join(('auto', *names))} for {system.name}")
     return make(system, kind, options, sizes)
 
 
-def _own_density(system: ClassicalSystem, kind: str, *_: Any) -> Any:
+def check_named(system: ClassicalSystem, options: ClassicalOptions) -> None:
+    """What making the density would refuse, without making it: one of the same class for a few sites stands for it."""
+    maker(system, options)
+    alike = dataclasses.replace(options, data=None)
+    few: dict[Any, Any] = {PairwiseSpins: Ising(l=2), LatticeField: Phi4(l=2)}
+    small = by_class(few, type(system))
+    if small is not None:
+        check_density(alike, make_density(small, alike))
+
+
+def _own_density(system: ClassicalSystem, kind: str, *_: Any) -> NoReturn:
     raise InputError(f"density = {kind}: must be auto, without width, depth or symmetrise, for {system.name}")
 
 
-def _spin_density(system: PairwiseSpins, kind: str, options: ClassicalOptions, sizes: dict[str, int]) -> Any:
+def _is_bare(system: ClassicalSystem) -> bool:
+    """Whether a system of the user's has no default density: any named one may suit its configurations."""
+    return type(system).default_density is ClassicalSystem.default_density
+
+
+def _named_density(
+    system: ClassicalSystem, kind: str, options: ClassicalOptions, sizes: dict[str, Any]
+) -> Callable[[], Any]:
+    """One of OF_OWN for the shape of the configurations: spins +-1, reals from a standard normal, or angles."""
+    shape, key = system.configuration, jax.random.key(options.seed)
+    require(kind != "auto", "density", kind, f"one of {', '.join(OF_OWN)}; {type(system).__name__} has no default")
+    unknown = f"an object: {type(system).__name__} does not say `configuration`, the shape of its configurations"
+    require(shape is not None, "density", kind, unknown)
+    n = math.prod(shape)  # type: ignore[arg-type]
+    _check_product(kind, sizes)
+    one_layer = kind in ("rnn", "monge-ampere")
+    allowed = f"left out for the density {kind}, which has one layer"
+    require(not (one_layer and "depth" in sizes), "depth", options.depth, allowed)
+    pair = kind in ("realnvp", "spline")
+    require(n > 1 or not pair, "density", kind, "another one for a single number, which couples to nothing")
+    spins = kind in OF_SPINS
+    require(
+        spins or not options.symmetrise, "symmetrise", options.symmetrise, f"false for {kind}, which is not of spins"
+    )
+
+    def make() -> Any:
+        made = named(kind, n, key, **sizes)
+        flipped = densities.Symmetrised(made, *densities.spin_flip(n)) if options.symmetrise else made
+        return densities.reshaped(flipped, tuple(shape))  # type: ignore[arg-type]
+
+    return make
+
+
+def _check_product(kind: str, sizes: dict[str, Any]) -> None:
+    if kind == "product" and sizes:
+        raise InputError(f"density = product: must be without {' and '.join(sizes)}, it has no network")
+
+
+def _spin_density(
+    system: PairwiseSpins, kind: str, options: ClassicalOptions, sizes: dict[str, int]
+) -> Callable[[], Any]:
     lattice: Any = getattr(system, "sides", None)
     if kind == "pixelcnn" and lattice is None:
         raise InputError(f"density = pixelcnn: must be another density for {system.name}, which is not a lattice")
     if "depth" in sizes and kind in ("auto", "blanket", "rnn"):
         raise InputError(f"depth = {options.depth}: must be left out for the density {kind}, which has one layer")
-    if kind == "product" and sizes:
-        raise InputError(f"density = product: must be without {' and '.join(sizes)}, it has no network")
+    _check_product(kind, sizes)
     n, width, key = system.size, options.width or 32, jax.random.key(options.seed)
     makers: dict[str, Callable[[], Any]] = {
         "blanket": lambda: densities.BlanketMADE(system.couplings, system.field, width=width, seed=options.seed),
         "pixelcnn": lambda: densities.PixelCNN(lattice, key=key, **sizes),
-        "rnn": lambda: densities.RNN(n, key=key, width=width),
-        "made": lambda: densities.MADE(n, key=key, **sizes),
-        "product": lambda: densities.ProductSpins(n, key=key),
-        "transformer": lambda: densities.CausalTransformer(n, key=key, **sizes),
     }
-    density = makers["blanket" if kind == "auto" else kind]()
-    return densities.Symmetrised(density, *densities.spin_flip(n)) if options.symmetrise else density
+    kind = "blanket" if kind == "auto" else kind
+    make = makers.get(kind, partial(named, kind, n, key, **sizes))
+    return (lambda: densities.Symmetrised(make(), *densities.spin_flip(n))) if options.symmetrise else make
 
 
-def _field_density(system: LatticeField, kind: str, options: ClassicalOptions, sizes: dict[str, Any]) -> Any:
+def _field_density(
+    system: LatticeField, kind: str, options: ClassicalOptions, sizes: dict[str, Any]
+) -> Callable[[], Any]:
     """One of OF_FIELDS, from about the width of the field."""
     if kind == "auto" or options.symmetrise:
-        return _own_density(system, kind)
-    key = jax.random.key(options.seed)
+        _own_density(system, kind)
     if "depth" in sizes and kind == "monge-ampere":
         raise InputError(f"depth = {sizes['depth']}: must be left out for monge-ampere, which has one layer")
+    if kind in ("realnvp", "spline"):
+        require(system.size > 1, "density", kind, "another one for a single site, which couples to nothing")
+    return partial(_made_field, system, kind, jax.random.key(options.seed), sizes)
+
+
+def _made_field(system: LatticeField, kind: str, key: Any, sizes: dict[str, Any]) -> Any:
     lattice, n, width = system.sides, system.size, system.start_width()
     if kind in ("realnvp", "spline"):
-        require(n > 1, "density", kind, "another one for a single site, which couples to nothing")
         return densities.coupled_field(kind, lattice, width, key, **sizes)
     if kind == "neural-rg":
         return densities.NeuralRG(lattice, spectrum=system.free_spectrum(), key=key, **sizes)
@@ -74,6 +140,35 @@ def _field_density(system: LatticeField, kind: str, options: ClassicalOptions, s
     group = densities.torus_symmetries(lattice)
     flow = densities.MongeAmpereFlow(n, permutations=group, even=True, key=key, **sizes)
     return densities.OnLattice(flow, lattice, width)
+
+
+def fitted(system: ClassicalSystem, density: Any) -> Any:
+    """A density for a system of one's own, reshaped where only the shape differs; others are refused below."""
+    shape, own = getattr(density, "shape", None), system.configuration
+    plain = isinstance(density, AbstractDistribution) and not getattr(density, "augmented", False)
+    if not (plain and _is_bare(system)) or own is None or shape is None or math.prod(shape) != math.prod(own):
+        return density
+    return densities.reshaped(density, own)
+
+
+def check_shape(system: ClassicalSystem, density: Any) -> None:
+    """InputError for what is no density, or one of other configurations than the system's."""
+    name = type(density).__name__
+    interface = all(hasattr(density, part) for part in ("shape", "cond_shape", "sample_and_log_prob", "log_prob"))
+    require(interface, "density", name, "one with shape, cond_shape, log_prob and sample_and_log_prob, as flowjax has")
+    shape, own = tuple(density.shape), system.configuration
+    given = f"{name} of shape {shape}"
+    require(own in (None, shape), "density", given, f"of shape {own}, that of the configurations of {system.name}")
+    try:
+        energy = jax.eval_shape(system.energy, jax.ShapeDtypeStruct(shape, float))
+    except (TypeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        allowed = f"of a shape that the energy of {type(system).__name__} takes ({reason})"
+        raise InputError(f"density = {given}: must be {allowed}") from None
+    found = getattr(energy, "shape", None)
+    require(
+        found == (), "energy", f"of shape {found}", f"one number, of a configuration of the density's shape {shape}"
+    )
 
 
 def check_density(options: ClassicalOptions, density: Any) -> None:

@@ -34,17 +34,19 @@ def evaluate_range(
     values = family.low + (family.high - family.low) * place
     slope = system.energy if family.name == "beta" else system.conjugate(family.name)
 
+    size = min(CHUNK, samples)
+
     @jax.jit
     def chunk(value, key):
         energy, beta_here = family.target(system, beta, value)
-        batch = draw(refined(member(value)), energy, key, CHUNK, beta_here)
+        batch = draw(refined(member(value)), energy, key, size, beta_here)
         return batch.energy, batch.log_prob, jax.vmap(slope)(batch.x)
 
     rows = []
     for k, value in enumerate(values):
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), k), math.ceil(samples / CHUNK))
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), k), math.ceil(samples / size))
         parts = [chunk(value, key) for key in keys]
-        energy, log_prob, conjugate = (np.concatenate(column) for column in zip(*parts, strict=True))
+        energy, log_prob, conjugate = (np.concatenate(column)[:samples] for column in zip(*parts, strict=True))
         rows.append(_at(energy, log_prob, conjugate, value if family.name == "beta" else beta))
     table = {name: [row[name] for row in rows] for name in rows[0]}
     ess = table.pop("ess")

@@ -73,7 +73,7 @@ def parse(text: str, system: ClassicalSystem, beta: float) -> Family:
         raise InputError(f"range = {text}: must be {allowed}") from None
     require(-1e300 < low < high < 1e300, "range", text, allowed)
     own_beta = [] if system.action else ["beta"]
-    names = [*own_beta, *system.linear]
+    names = [*own_beta, *system.linear_parameters]
     require(words[0] in names, "range", text, f"over one of {', '.join(names)} for {system.name}")
     own = beta if words[0] == "beta" and own_beta else float(system.parameters()[words[0]])
     require(low <= own <= high, "range", text, f"around the system's own {words[0]} = {own:g}")

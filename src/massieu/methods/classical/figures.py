@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from massieu.systems.base import ClassicalSystem, PairwiseSpins, by_class
+from massieu.systems.base import ClassicalSystem, PairwiseSpins
+from massieu.systems.inheritance import by_class, holds
 from massieu.systems.lattice_field import LatticeField
 
 
@@ -54,6 +55,8 @@ def _particles(system: ClassicalSystem, x: np.ndarray) -> Figure:
     panels[0].hist2d(*planar.reshape(-1, 2).T, bins=80, range=[[-reach, reach]] * 2, cmap="viridis")
     panels[0].set_title(f"positions of {len(x)} samples", fontsize=8)
     minimum = getattr(system, "minimum", None)
+    if minimum is not None and not holds(type(system), "minimum"):
+        minimum = None
     for axes, one in zip(panels[1:], planar, strict=False):
         if minimum is not None and minimum.shape[1] == 2:
             axes.scatter(*_turned(minimum, one).T, s=60, facecolors="none", edgecolors="C3", label="classical minimum")

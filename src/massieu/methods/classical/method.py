@@ -6,20 +6,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from massieu.errors import positive, require
 from massieu.methods.classical import train
-from massieu.methods.classical.ansatz import check_density, make_density
-from massieu.methods.classical.evaluate import CHUNK, evaluate
+from massieu.methods.classical.ansatz import check_density, check_named, check_shape, fitted, make_density
+from massieu.methods.classical.evaluate import draw_all, evaluate, observe, refined
 from massieu.methods.classical.evaluate_family import NODES, evaluate_range
 from massieu.methods.classical.family import parse
 from massieu.methods.classical.options import ClassicalOptions
-from massieu.methods.evaluation import Evaluation
+from massieu.methods.evaluation import Evaluation, Observed
 from massieu.methods.method import Method, Shown
 from massieu.methods.training import Problem, TrainState
+from massieu.principle import condition_of
 from massieu.systems.base import ClassicalSystem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+FEWEST = 100  # samples at each value of a range
 
 
 class Classical(Method[ClassicalOptions]):
@@ -42,16 +48,34 @@ class Classical(Method[ClassicalOptions]):
         if options.range is not None:
             parse(options.range, system, beta)
 
+    def check_named(self, system: ClassicalSystem, options: ClassicalOptions) -> None:
+        check_named(system, options)
+
     def ansatz(self, system: ClassicalSystem, options: ClassicalOptions) -> Any:
         return make_density(system, options)
 
     def checked_ansatz(self, system: ClassicalSystem, density: Any, beta: float, options: ClassicalOptions) -> Any:
-        density = super().checked_ansatz(system, density, beta, options)
+        density = super().checked_ansatz(system, fitted(system, density), beta, options)
         check_density(options, density)
         return density
 
+    def check_fits(self, system: ClassicalSystem, density: Any) -> None:
+        check_shape(system, density)
+
     def problem(self, system: ClassicalSystem, density: Any, beta: float, options: ClassicalOptions) -> Problem:
         return train.problem(system, density, beta, options)
+
+    def check_optimiser(self, system: ClassicalSystem, options: ClassicalOptions, optimiser: Any) -> None:
+        unused = "left out beside an optimiser of your own"
+        require(options.learning_rate is None, "learning_rate", options.learning_rate, unused)
+
+    def problem_with(
+        self, system: ClassicalSystem, density: Any, beta: float, options: ClassicalOptions, optimiser: Any
+    ) -> Problem:
+        return train.problem(system, density, beta, options, optimiser)
+
+    def steps_at_reference(self, options: ClassicalOptions) -> bool:
+        return options.range is None  # else a mean over the range
 
     def warm(self, system: ClassicalSystem, other: ClassicalSystem, given: dict[str, Any]) -> dict[str, Any]:
         """A density that is trained already is annealed from its own beta, not from a high temperature."""
@@ -67,9 +91,26 @@ class Classical(Method[ClassicalOptions]):
         result = evaluate(system, training.density(state), beta, options.samples, seed)
         if options.range is None:
             return result
-        family, each = parse(options.range, system, beta), max(CHUNK, options.samples // NODES)
+        family, each = parse(options.range, system, beta), max(FEWEST, options.samples // NODES)
         found = evaluate_range(system, family, partial(training.density, state), beta, each, seed + 1)
         return result._replace(observables=result.observables | {"range": found})
+
+    def sample(
+        self, system: ClassicalSystem, density: Any, beta: float, count: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        drawn, _ = draw_all(system, density, beta, count, seed, lambda x: {}, count)
+        return drawn["x"], drawn["log_prob"]
+
+    def log_prob(self, system: ClassicalSystem, density: Any, beta: float, x: Any) -> np.ndarray:
+        shape, x = tuple(density.shape), np.asarray(x, float)
+        each = x.shape[len(x.shape) - len(shape) :]
+        require(each == shape and x.ndim <= len(shape) + 1, "x", f"array of shape {x.shape}", f"(count, *{shape})")
+        return np.asarray(refined(density).log_prob(x, condition_of(density, beta)))
+
+    def observe(
+        self, system: ClassicalSystem, density: Any, beta: float, functions: dict[str, Any], samples: int, seed: int
+    ) -> dict[str, Observed]:
+        return observe(system, density, beta, functions, samples, seed)
 
     def figures(self, system: ClassicalSystem, shown: Shown) -> dict[str, Figure]:
         from massieu.methods.classical import figures

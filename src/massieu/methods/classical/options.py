@@ -9,6 +9,7 @@ from massieu.errors import require
 from massieu.methods.options import Options, option
 
 OF_SPINS = ("blanket", "made", "transformer", "pixelcnn", "rnn", "product")
+OF_OWN = ("made", "transformer", "rnn", "product", "realnvp", "spline", "neural-ode", "monge-ampere", "circular-spline")
 OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere", "diffusion")
 
 
@@ -16,7 +17,11 @@ OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere", "di
 class ClassicalOptions(Options):
     """How to train a density of configurations."""
 
-    density: str = option("auto", f"auto; of spins {', '.join(OF_SPINS)}; of fields {', '.join(OF_FIELDS)}")
+    density: str = option(
+        "auto",
+        f"auto; of spins {', '.join(OF_SPINS)}; of fields {', '.join(OF_FIELDS)}; "
+        f"of systems of your own {', '.join(OF_OWN)}",
+    )
     symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly")
     gradient: str = option(
         "score",
@@ -38,8 +43,9 @@ class ClassicalOptions(Options):
     LEAST: ClassVar[dict[str, int]] = {"fisher_batch": 1}
     POSITIVE: ClassVar[tuple[str, ...]] = ("beta_start", "trust", "clip_force")
     FRACTIONS: ClassVar[tuple[str, ...]] = ("anneal", "data_weight")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("anneal",)
     WORDS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "density": ("auto", *OF_SPINS, *OF_FIELDS),
+        "density": tuple(dict.fromkeys(("auto", *OF_SPINS, *OF_FIELDS, *OF_OWN))),
         "precision": ("float32", "float64"),
     }
 

@@ -31,19 +31,21 @@ def beta_schedule(beta: float, options: ClassicalOptions) -> Callable[[Array], A
     annealed = options.anneal * options.steps
     if annealed < 1:
         return lambda step: jnp.full((), beta)
-    return lambda step: start + (beta - start) * jnp.minimum(1.0, step / annealed)
+    return lambda step: jnp.where(step < annealed, start + (beta - start) * step / annealed, beta)
 
 
-def problem(system: ClassicalSystem, density: Any, beta: float, options: ClassicalOptions) -> Problem:
-    """Split the density, choose the optimiser, and compile nothing yet: the first call of `step` does."""
+def problem(
+    system: ClassicalSystem, density: Any, beta: float, options: ClassicalOptions, optimiser: Any = None
+) -> Problem:
+    """Split the density, choose the optimiser, or take one of optax; the first call of `step` compiles."""
     params, static = trainable(density)
     params = jax.tree.map(lambda leaf: leaf.astype(options.precision), params)
     examples = by_example.examples(options, density)
     family = None if options.range is None else families.parse(options.range, system, beta)
     params = params if family is None else family.start(params)
     blocks = getattr(density, "blocks", 1)
-    natural = _is_natural(params, blocks, options) and not getattr(density, "augmented", False)
-    optimiser = _optimiser(options, natural, blocks)
+    natural = optimiser is None and _is_natural(params, blocks, options) and not getattr(density, "augmented", False)
+    optimiser = _optimiser(options, natural, blocks) if optimiser is None else optax.with_extra_args_support(optimiser)
     start = TrainState(params, optimiser.init(params), jax.random.key(options.seed), jnp.zeros((), jnp.int32))
     of_beta = family is not None and family.name == "beta"  # low beta is in the range: nothing to anneal
     beta_at = beta_schedule(beta, dataclasses.replace(options, anneal=0.0) if of_beta else options)

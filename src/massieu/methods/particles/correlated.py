@@ -1,11 +1,12 @@
 """The loop for correlated states: move the chains, weigh, step J and backflow in imaginary time, p to the levels.
 
-    F_bound = E_{K~p}[ kT ln q(K) + E_{x~|Phi_K|^2} E_loc ]  >=  F[rho],   q(K) = sum_K' p(K') |<Phi_K|Phi_K'>|^2
+    F_bound = E_{K~p}[ kT ln p(K) + E_{x~|Phi_K|^2} E_loc ] + kT (entropy lost by overlaps)  >=  F[rho]
 
-Training minimises F with p in the place of q >= p; the difference is small where overlaps are, is measured with the
-final parameters, and added.  Energies of one K are compared with each other only (norms depend on K): gradients of the
-states are covariances within the walkers of a K.  p follows a model of E_K (levels.py), by natural gradient on labels.
-Half the sets that the model learns from are those of the ideal gas: it sees more than what p already believes.
+The last term is measured with the final parameters (overlaps.py).  Training minimises F with what it is to second order
+in J, 4 f kT (<J^2> - <J>^2) (thermal_share.py): fluctuations of J are not worth any entropy.  Energies of one K are
+compared with each other only (norms depend on K): gradients of the states are covariances within the walkers of a K.
+p follows a model of E_K (levels.py), by natural gradient on labels.  Half the sets that the model learns from are those
+of the ideal gas: it sees more than what p already believes.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ import optax
 from jax import Array
 
 from massieu import optimize
-from massieu.densities.occupation import Occupation
+from massieu.densities.occupation import Occupation, SingleOccupation, TabulatedOccupation
+from massieu.errors import require
 from massieu.methods.particles import chains
 from massieu.methods.particles.chains import Groups
+from massieu.methods.particles.completeness import applies
 from massieu.methods.particles.levels import Levels
 from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.particles.thermal_share import HOT, thermal_share
 from massieu.methods.training import Problem, Regression, TrainState, centred, regress
 from massieu.principle import trainable
 from massieu.states import DensityMatrix
@@ -43,11 +47,12 @@ CLIP = 5.0
 
 
 class Weighed(NamedTuple):
-    """Of every walker (G, W, ..): local energies, scores of the states (G, W, P); stiffness (P, P) of J's, mean."""
+    """Of walkers (G, W, ..): local energies, scores of the states (G, W, P), ln J; stiffness (P, P) of J's, mean."""
 
     kinetic: Array
     potential: Array
     scores: Array
+    log_jastrow: Array
     stiffness: Array
 
     @property
@@ -62,14 +67,24 @@ class Loop:
     def __init__(self, system: Any, rho: DensityMatrix, beta: float, options: ParticleOptions):
         self.system, self.beta, self.options = system, beta, options
         self.unit, self.beta_or_one = fermi_energy(system), beta if np.isfinite(beta) else 1.0
+        known = isinstance(rho.p, Occupation | SingleOccupation | TabulatedOccupation)
+        allowed = "an Occupation or a SingleOccupation for correlated states"
+        require(known, "density", type(rho.p).__name__, allowed)
+        self.price = self.price_of_jastrow(rho)
         self.wide = rho.p  # where training starts from: the ideal gas, whose levels lie closer
         (self.p, self.static_p), (self.psi, self.static_psi) = trainable(rho.p), trainable(rho.psi)
+        self.of_jastrow = sum(leaf.size for leaf in jax.tree.leaves(trainable(rho.psi.jastrow)[0]))
         self.levels = levels_of(system, rho) if isinstance(rho.p, Occupation) else None
         schedule, rate = optimize.ramp_and_cosine(options.steps), options.learning_rate or 1.0
         self.of_states = optimize.imaginary_time(TAU * rate / self.unit, schedule)
         self.of_p = optimize.stochastic_reconfiguration(
             RATE_OF_P * self.beta_or_one, schedule, trust=0.3, damping=0.01, memory=0.8, momentum=0.0
         )
+
+    def price_of_jastrow(self, rho: DensityMatrix) -> float:
+        """Energy that a unit of the variance of J costs, by the entropy that overlaps take."""
+        share = thermal_share(self.system, rho, self.beta, self.options.seed)
+        return 4 * (1.0 if share > HOT and applies(rho.psi) else share) / self.beta_or_one
 
     def ensemble(self, params: Any, frame: Any) -> DensityMatrix:
         """What the steps draw from."""
@@ -126,11 +141,14 @@ class Loop:
 
     def _step_of_states(self, state: TrainState, weighed: Weighed, settled: Array) -> tuple[Any, Any, Array]:
         """J and backflow one step on; the norm of the gradient."""
-        overlap, gradient = within_groups(weighed, settled)
+        overlap, gradient, of_variance = within_groups(weighed, settled)
+        own = jnp.arange(len(gradient)) < self.of_jastrow
+        gradient = gradient + self.price * own * of_variance
+        stiffness = weighed.stiffness + self.price * jnp.outer(own, own) * overlap
         grads = _unravelled(gradient, state.params[1])
-        extra = {"overlap": overlap, "stiffness": weighed.stiffness}
-        updates, opt_state = self.of_states.update(grads, state.opt_state[1], **extra)
-        return optax.apply_updates(state.params[1], updates), opt_state, 2 * jnp.linalg.norm(gradient)
+        updates, opt_state = self.of_states.update(grads, state.opt_state[1], overlap=overlap, stiffness=stiffness)
+        psi = eqx.combine(optax.apply_updates(state.params[1], updates), self.static_psi).projected()
+        return trainable(psi)[0], opt_state, 2 * jnp.linalg.norm(gradient)
 
     def _step_of_p(self, predicted: Callable[[Array], Array], state: TrainState, key: Array) -> tuple[Any, Any, Any]:
         """One natural-gradient step of p on the model's energies; F, E, S of the model and the variance of F."""
@@ -171,27 +189,31 @@ def weigh(psi: CorrelatedStates, system: QuantumSystem, groups: Groups, unit: fl
         label, x = args
         local, scores, moved = psi.local_and_scores(label, x)
         found = jnp.concatenate([leaf.astype(complex).ravel() for leaf in jax.tree.leaves(trainable(scores)[0])])
-        return system.kinetic_scale * local.kinetic, system.potential(x), found, moved @ moved.T
+        kinetic, potential = system.kinetic_scale * local.kinetic, system.potential(local.x)
+        return kinetic, potential, found, moved @ moved.T, psi.jastrow.log(local.x)
 
-    kinetic, potential, scores, stiff = jax.lax.map(one, (groups.each(), groups.flat()), batch_size=chunk)
+    kinetic, potential, scores, stiff, log_jastrow = jax.lax.map(one, (groups.each(), groups.flat()), batch_size=chunk)
     shape = groups.x.shape[:2]
     of_jastrow = system.kinetic_scale * jnp.mean(stiff, axis=0)
-    weighed = Weighed(kinetic.reshape(shape), potential.reshape(shape), scores.reshape(*shape, -1), of_jastrow)
+    rows = (kinetic.reshape(shape), potential.reshape(shape), scores.reshape(*shape, -1), log_jastrow.reshape(shape))
+    weighed = Weighed(*rows, of_jastrow)
     rest = scores.shape[-1] - len(of_jastrow)
     if not rest:
         return weighed
-    overlap, _ = within_groups(weighed, jnp.ones(shape[0], bool))
+    overlap = within_groups(weighed, jnp.ones(shape[0], bool))[0]
     stiffness = jnp.pad(of_jastrow, (0, rest)).at[-rest:, -rest:].set(STIFFNESS * unit * overlap[-rest:, -rest:])
     return weighed._replace(stiffness=stiffness)
 
 
-def within_groups(weighed: Weighed, settled: Array) -> tuple[Array, Array]:
-    """S = Re <O^* O> (P, P) and g = Re <O^* E_loc> (P,), both connected, as covariances within the settled groups."""
-    energy, scores = (v - jnp.mean(v, axis=1, keepdims=True) for v in (_clipped(weighed.energy), weighed.scores))
+def within_groups(weighed: Weighed, settled: Array) -> tuple[Array, Array, Array]:
+    """S = Re <O^* O> (P, P), g = Re <O^* E_loc> (P,), Re <O^* J> (P,): connected, covariances within settled groups."""
+    values = _clipped(weighed.energy), weighed.scores, weighed.log_jastrow
+    energy, scores, jastrow = (v - jnp.mean(v, axis=1, keepdims=True) for v in values)
     number = jnp.maximum(jnp.sum(settled), 1) * (energy.shape[1] - 1)
     kept = scores.conj() * settled[:, None, None]
     overlap = jnp.einsum("gwp,gwq->pq", kept, scores).real / number
-    return overlap, jnp.einsum("gwp,gw->p", kept, energy).real / number
+    gradient, of_variance = (jnp.einsum("gwp,gw->p", kept, v).real / number for v in (energy, jastrow))
+    return overlap, gradient, of_variance
 
 
 def _clipped(energy: Array) -> Array:

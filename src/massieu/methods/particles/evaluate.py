@@ -106,9 +106,11 @@ def columns(values: np.ndarray) -> dict[str, Any]:
 
 def occupations(label: np.ndarray, orbitals: int) -> dict[str, Any]:
     """Mean occupation of each orbital in p(K), spins summed."""
-    counts = np.zeros((len(label), orbitals))
-    np.add.at(counts, (np.arange(len(label))[:, None], label[:, 1:]), 1.0)
-    return columns(counts)
+    places = np.arange(len(label))[:, None] * orbitals + label[:, 1:]
+    of_place, count = np.unique(places, return_counts=True)  # most orbitals are empty
+    first, second = (np.bincount(of_place % orbitals, count**power, orbitals) / len(label) for power in (1, 2))
+    spread = np.maximum(second - first**2, 0.0) / (len(label) - 1 or math.nan)
+    return {"value": first.tolist(), "error": np.sqrt(spread).tolist()}
 
 
 def _within_labels(label: np.ndarray, energy: np.ndarray) -> float:

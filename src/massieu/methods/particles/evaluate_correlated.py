@@ -13,16 +13,21 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from massieu import statistics
 from massieu.densities.occupation import Occupation
 from massieu.methods.evaluation import Evaluation
-from massieu.methods.particles import chains, overlaps
+from massieu.methods.particles import chains, completeness, overlaps
 from massieu.methods.particles.correlated import levels_of
 from massieu.methods.particles.evaluate import columns, occupations
 from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.particles.overlap_chains import WALKERS as WALKERS_OF_GROUP
+from massieu.methods.particles.overlap_chains import squared_overlaps
+from massieu.methods.particles.thermal_share import HOT, thermal_share
 from massieu.methods.training import Problem, TrainState
+from massieu.observables.momentum_distribution import from_positions
 from massieu.principle import Estimate
 from massieu.states import DensityMatrix
 
@@ -32,15 +37,18 @@ BURNED = 8  # measurements before these, dropped
 KEPT = 2000
 LABELS = 20_000  # sets K for averages of the model of E_K, and for S
 LABELS_AT_ONCE = 2000
-LABEL_SEED = 2**20  # apart from the calls
+MOVED = 1000  # configurations whose electrons are moved for n(k)
+LABEL_SEED, PAIR_SEED, MOVED_SEED = 2**20, 2**20 + 1, 2**20 + 2  # apart from the calls
+OF_PAIR = 60  # measurements of each walker of a pair
+OF_GROUPS = 2  # measurements of groups, at most, for each of the samples
 FEWEST = 8  # sets
 
 
 class Measured(NamedTuple):
     """What the chains of G sets gave: labels (G, 1 + N), ln p (G,), a configuration of each, and per call parts.
 
-    kinetic (complex) and potential (G, W, T) with the calls of the burn-in; others: means of the rest by set (G, ..);
-    ratios: of `overlaps.exchanges`; acceptance of the moves.
+    kinetic (complex), potential and ln J (G, W, T) with the calls of the burn-in; others: means of the rest by set
+    (G, ..); acceptance of the moves.
     """
 
     label: np.ndarray
@@ -48,9 +56,8 @@ class Measured(NamedTuple):
     x: np.ndarray
     kinetic: np.ndarray
     potential: np.ndarray
+    log_jastrow: np.ndarray
     others: dict[str, np.ndarray]
-    pairs: list[overlaps.Exchange]
-    ratios: list[np.ndarray]
     acceptance: float
 
     @property
@@ -68,39 +75,68 @@ def evaluate(
     energy, twist = found.energy.mean(axis=(1, 2)), found.label[:, 0]
     spread = float(np.mean(found.energy.var(axis=(1, 2), ddof=1)))
     observables = _observables(found, len(rho.psi.orbitals)) | {"energy_spread_within_states": math.sqrt(spread)}
+    unit = 2 * math.pi * math.sqrt(system.kinetic_scale)
+    some = slice(MOVED)
+    observables["momentum_distribution"] = from_positions(
+        rho.psi, jnp.asarray(found.label[some]), jnp.asarray(found.x[some]), jax.random.fold_in(key, MOVED_SEED), unit
+    )
     samples = {"x": found.x, "label": found.label, "energy": energy, "log_prob": found.log_prob}
     samples = {name: values[:KEPT] for name, values in samples.items()}
     if not isinstance(rho.p, Occupation):
         E, none = statistics.stratified(energy, twist), Estimate(0.0)
-        return Evaluation(E, E, none, none, spread, observables, {}, samples)
+        return Evaluation(E, E, none, none, spread, observables, {}, samples, found.energy.size)
     label, log_prob = _labels(rho, jax.random.fold_in(key, LABEL_SEED))
-    near = overlaps.nearby(found.label, label, rho.psi.orbitals, rho.psi.spins)
-    overlap = overlaps.bound(found.pairs, found.ratios, found.log_prob, near)
     model = levels_of(system, rho)
     coefficients = model.fitted(state.frame)
     predicted = jax.jit(jax.vmap(lambda label: model.energy(coefficients, label)))
     of_labels, miss = np.asarray(predicted(label)), energy - np.asarray(predicted(found.label))
-    S, loss = statistics.mean(-log_prob), overlap.value
-    f = of_labels + log_prob / beta
-    F, E = f.mean() + miss.mean() + loss.value / beta, of_labels.mean() + miss.mean()
-    of_F, of_E = statistics.mean(miss + overlap.influence / beta), statistics.mean(miss)
+    f, S, of_E = of_labels + log_prob / beta, statistics.mean(-log_prob), statistics.mean(miss)
+    F, error = f.mean() + miss.mean(), math.hypot(of_E.error, statistics.mean(f).error)
+    of_pairs = jax.random.fold_in(key, PAIR_SEED)
+    overlap: completeness.Complete | overlaps.Bound
+    if completeness.applies(rho.psi) and thermal_share(system, rho, beta, options.seed) > HOT:
+        log_jastrow = found.log_jastrow[:, :, BURNED:].reshape(len(found.label), -1)
+        overlap = completeness.bound(rho.psi, found.label, log_jastrow, of_pairs)
+    else:
+        weights = overlaps.Weights(label, log_prob, rho.psi.orbitals, rho.psi.spins, len(rho.psi.twist))
+        overlap = _overlaps(rho, weights, state.walkers.step, options, beta * error, of_pairs)
+    loss = overlap.value
     own, others = (statistics.less_group_means(v, twist) for v in (found.log_prob, energy))
     observables |= overlap.as_dict() | {
-        "free_energy_without_overlaps": float(F - loss.value / beta),
+        "free_energy_without_overlaps": float(F),
         "entropy_of_labels": S.as_dict(),
         "level_error": of_E.as_dict(),
         "heat_capacity_from_energy": statistics.mean(-beta * own * others).as_dict(),
     }
     return Evaluation(
-        F=Estimate(float(F), math.hypot(of_F.error, statistics.mean(f).error)),
-        E=Estimate(float(E), math.hypot(of_E.error, statistics.mean(of_labels).error)),
+        F=Estimate(float(F + loss.value / beta), math.hypot(error, loss.error / beta)),
+        E=Estimate(float(of_labels.mean() + miss.mean()), math.hypot(of_E.error, statistics.mean(of_labels).error)),
         S=Estimate(S.value - loss.value, math.hypot(S.error, loss.error)),
         C=statistics.variance(statistics.less_group_means(log_prob, label[:, 0])),
         F_var=spread + float(np.var(f)),
         observables=observables,
         importance={},
         samples=samples,
+        drawn=found.energy.size,
     )
+
+
+def _overlaps(
+    rho: DensityMatrix, weights: overlaps.Weights, step: Any, options: ParticleOptions, wanted: float, key: Any
+) -> overlaps.Bound:
+    """The entropy lost by overlaps, to half the error `wanted` or with OF_GROUPS times the samples."""
+    label, settling, found = weights.pool.label, BURNED * options.moves, weights.pairs(seed=0)
+    of_pairs, squared = np.zeros(0), np.zeros((0, overlaps.MEMBERS, overlaps.MEMBERS))
+    if len(found):
+        of_pairs = squared_overlaps(rho.psi, label[found], step, settling, key, OF_PAIR, lambda _: False)[:, 0, 1]
+    groups = weights.groups(seed=1)
+    if len(groups):
+        most = math.ceil(OF_GROUPS * options.samples / (len(groups) * WALKERS_OF_GROUP))
+        squared = squared_overlaps(
+            rho.psi, label[groups], step, settling, jax.random.fold_in(key, 1), most,
+            lambda v: weights.bound(of_pairs, groups, v).value.error < 0.5 * wanted,
+        )  # fmt: skip
+    return weights.bound(of_pairs, groups, squared)
 
 
 def _measured(system: Any, rho: DensityMatrix, step: Any, options: ParticleOptions, key: Any) -> Measured:
@@ -121,40 +157,32 @@ def _measured(system: Any, rho: DensityMatrix, step: Any, options: ParticleOptio
         def one(args: tuple[Any, Any]) -> Any:
             label, x = args
             local = psi.local(label, x)
-            kinetic, potential = system.kinetic_scale * local.kinetic, system.potential(x)
-            return kinetic, potential, system.observables(label, x) | system.checks(x, kinetic.real, local.gradient)
+            kinetic, potential = system.kinetic_scale * local.kinetic, system.potential(local.x)
+            others = system.observables(label, local.x) | system.checks(local.x, kinetic.real, local.gradient)
+            return kinetic, potential, psi.jastrow.log(local.x), others
 
         return groups, (jax.lax.map(one, (groups.each(), groups.flat()), batch_size=chunk), acceptance)
-
-    @jax.jit
-    def replaced(arrays: Any, groups: chains.Groups) -> Any:
-        psi = eqx.combine(arrays, rest).psi
-        return overlaps.replacements_of(psi, groups.each(), groups.flat(), chunk)
 
     def by_set(values: Any) -> np.ndarray:
         return np.asarray(values).reshape(count, WALKERS, *values.shape[1:])
 
     groups = start(arrays, jax.random.fold_in(key, 0))
     label = np.asarray(groups.label)
-    thermal = isinstance(rho.p, Occupation)
-    pairs = overlaps.exchanges(label, rho.psi.orbitals, rho.psi.spins) if thermal else []
-    kinetics, potentials, others, accepted = [], [], [], []
-    ratios = [np.zeros(len(pair.bra), complex) for pair in pairs]
+    parts: list[list[np.ndarray]] = [[], [], []]
+    others, accepted = [], []
     for i in range(BURNED + CALLS):
         groups, (measured, acceptance) = call(arrays, groups, jax.random.fold_in(key, 1 + i))
-        kinetics.append(by_set(measured[0]))
-        potentials.append(by_set(measured[1]))
+        for part, values in zip(parts, measured, strict=False):
+            part.append(by_set(values))
         if i < BURNED:
             continue
-        others.append({name: by_set(values).mean(axis=1) for name, values in measured[2].items()})
+        others.append({name: by_set(values).mean(axis=1) for name, values in measured[3].items()})
         accepted.append(float(acceptance))
-        if pairs:
-            table = by_set(replaced(arrays, groups))
-            ratios = [total + pair.ratios(table) / CALLS for total, pair in zip(ratios, pairs, strict=True)]
     means = {name: np.mean([row[name] for row in others], axis=0) for name in others[0]}
-    of_calls = (np.stack(kinetics, axis=2), np.stack(potentials, axis=2))
-    x = np.asarray(groups.x)[:, 0]
-    return Measured(label, np.asarray(groups.log_prob), x, *of_calls, means, pairs, ratios, float(np.mean(accepted)))
+    kinetic, potential, log_jastrow = (np.stack(part, axis=2) for part in parts)
+    x = np.asarray(jax.lax.map(rho.psi.positions, groups.x[:, 0]))
+    accepted_mean = float(np.mean(accepted))
+    return Measured(label, np.asarray(groups.log_prob), x, kinetic, potential, log_jastrow, means, accepted_mean)
 
 
 def _observables(found: Measured, orbitals: int) -> dict[str, Any]:
@@ -169,7 +197,7 @@ def _observables(found: Measured, orbitals: int) -> dict[str, Any]:
         "occupation_sets": len(np.unique(found.label, axis=0)),
         "acceptance": found.acceptance,
         "r_hat": statistics.r_hat_within(found.energy),
-        "burn_in": statistics.equilibrated(over_calls),
+        "burn_in": max(statistics.equilibrated(values) for values in (over_calls, found.log_jastrow.mean(axis=(0, 1)))),
         "sets": len(found.label),
     }
 

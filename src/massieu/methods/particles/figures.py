@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from massieu.methods.figures import energies
 from massieu.methods.method import Shown
 from massieu.methods.particles import figures_box, figures_trap
-from massieu.systems.base import by_class
+from massieu.systems.inheritance import by_class
 from massieu.systems.periodic_electrons import PeriodicElectrons
 from massieu.systems.quantum import QuantumSystem
 from massieu.systems.trapped_electrons import TrappedElectrons

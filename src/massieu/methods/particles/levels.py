@@ -108,7 +108,7 @@ class Levels(eqx.Module):
         def of_factor(factor: float) -> tuple[Array, Array]:
             """ln evidence and coefficients: prior N(0, width^2), likelihood N(y, noise)."""
             width = jnp.where(free, widths, factor * widths)
-            scaled = width[:, None] * sums.square * width / noise + jnp.eye(m)
+            scaled = jnp.outer(width, width) * sums.square / noise + jnp.eye(m)
             lower = jnp.linalg.cholesky(scaled)
             rhs = width * sums.product / noise
             found = jax.scipy.linalg.cho_solve((lower, True), rhs)

@@ -25,7 +25,7 @@ EVALUATIONS = {
 
 UNUSED = {  # options that a family of states has no use for
     "flow": ("backflow", "walkers"),
-    "correlated": ("method", "sampler", "clip_energy", "accumulate", "remix", "depth", "width", "attention",
+    "correlated": ("method", "sampler", "clip_energy", "accumulate", "remix", "width", "attention",
                    "optimiser", "clip"),
 }  # fmt: skip
 CORRELATED = {"steps": 120, "batch": 256, "moves": 25, "samples": 20_000}  # defaults in the place of the system's
@@ -46,6 +46,7 @@ class Particles(Method[ParticleOptions]):
     options = ParticleOptions
     example = "--rs 1,5"
     baselines = "path integrals"
+    ansatz_class = DensityMatrix
 
     def configure(self, system: Any, **given: Any) -> ParticleOptions:
         own = {}
@@ -67,6 +68,8 @@ class Particles(Method[ParticleOptions]):
             require(system.couples, "states", states, "flow for the ideal gas, whose states are plane waves")
             groups = options.batch // options.walkers
             allowed = f"a multiple of walkers = {options.walkers}, at least {2 * options.walkers}"
+            either = f"left out beside depth = {options.depth}: a flow takes its place"
+            require(not (options.backflow and options.depth), "backflow", options.backflow, either)
             require(options.batch % options.walkers == 0 and groups >= 2, "batch", options.batch, allowed)
         known = system.has_finite_size_corrections
         allowed = f"left out for {system.name}, whose corrections are not known"

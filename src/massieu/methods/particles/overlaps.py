@@ -1,183 +1,195 @@
 """How much less entropy sum_K p(K) |Phi_K><Phi_K| has than p, because its states are not quite orthogonal.
 
-    S(rho) >= -E_{K~p}[ ln q(K) ],   q(K) = p(K) + E_{K'~p}[ 1(K' != K) |<Phi_K|Phi_K'>|^2 ]
+    S(p) - S(rho) <= E_K[ ln(a/p) + p/a - 1 ] + E_{K,K'~p}[ 1(K' != K) |<Phi_K|Phi_K'>|^2 / sqrt(a(K) a(K')) ]
 
-|<K|K'>|^2 = A_KK' A_K'K with A_KK' = <Phi_K'/Phi_K> over |Phi_K|^2: two independent chains make an unbiased product,
-the norms cancel, and so does the Jastrow factor: A is a mean of ratios of determinants.  States of different total
-momentum or twist have no overlap.  ln q is bounded without bias by its tangent, ln q <= ln a + (q - a)/a for any a;
-noise in q makes the bound weaker, never wrong.  a(K) = p(K) + sum_r m_r W_r(K), with m_r the mean overlap squared
-between sets that differ in r electrons and W_r(K) the probability of such sets at the momentum of K: where p(K) is
-small, and (q - p)/p noise alone, a is not.
+for any a(K) > 0 (principle.py).  States of different total momentum or twist have no overlap.  The first part, and the
+weight of every kind of pair,
+
+    C_r = E_{K,K'~p}[ 1(K, K' share a momentum and differ in r electrons) / sqrt(a a') ],
+
+need labels alone; then sum_r C_r <|<K|K'>|^2>_r is left, over pairs drawn from p p'/sqrt(a a'), which chains measure
+without bias (overlap_chains.py): pairs for r = 2, where overlaps are and differ, and all pairs of groups of one
+momentum for r > 2, where they are small and there are many.  a = p + eps W, W the probability of the momentum of K:
+where p(K) is small, pairs would count more than they can be measured.  W and eps come from sets of their own, so that
+a is fixed before the sets that are averaged over are drawn: the bound holds for any, and its estimate has no bias.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from massieu.linear_algebra import inverse_and_log_det
-from massieu.principle import Estimate
-from massieu.states.correlated import CorrelatedStates
+from massieu import statistics
+from massieu.principle import Estimate, log_tangent
 
-LEAST = 1e-3  # of m_r: where it is smaller, noise would cost more than the bound loses
-
-
-class Exchange(NamedTuple):
-    """Ordered pairs of sets that differ in the same number of electrons of each spin.
-
-    bra, ket (L,): which sets; rows, columns: by spin, (L, r): orbitals of the ket that the bra lacks, and the places
-    in the bra of those that they replace.
-    """
-
-    bra: np.ndarray
-    ket: np.ndarray
-    rows: list[np.ndarray]
-    columns: list[np.ndarray]
-
-    @property
-    def order(self) -> int:
-        """Number of electrons in other orbitals."""
-        return sum(rows.shape[1] for rows in self.rows)
-
-    def ratios(self, replaced: np.ndarray) -> np.ndarray:
-        """Phi_ket/Phi_bra (L,), a mean over samples of the bra; replaced (sets, samples, M, N): `replacements`."""
-        total = np.ones((len(self.bra), replaced.shape[1]), complex)
-        sample = np.arange(replaced.shape[1])[None, :, None, None]
-        for rows, columns in zip(self.rows, self.columns, strict=True):
-            if rows.shape[1]:
-                bra = self.bra[:, None, None, None]
-                minors = replaced[bra, sample, rows[:, None, :, None], columns[:, None, None, :]]
-                total *= np.linalg.det(minors.astype(complex))
-        return total.mean(axis=1)
+STRATA = ("2", "3", "4 or more")  # electrons in other orbitals; one alone would change the momentum
+EXPECTED = np.array([4e-3, 3e-4, 1e-4])  # |<K|K'>|^2 by stratum, or what can be resolved of it
+PAIRS = 32  # of the first stratum
+GROUPS, MEMBERS = 16, 12  # for the others
+FLOORS = np.logspace(-8, -2, 25)  # eps
 
 
 class Bound(NamedTuple):
-    """E[ln(q/p)] with its error, and what each set (n,) adds to the error, mean zero.
-
-    orders: mean overlap squared by the number of electrons in other orbitals; pairs: number of pairs of equal momentum.
-    """
+    """S(p) - S(rho) at most, with its error; mean |<K|K'>|^2 and weight C by stratum; what labels alone cost."""
 
     value: Estimate
-    influence: np.ndarray
-    orders: dict[int, Estimate]
-    pairs: int
+    squared: dict[str, Estimate]
+    weights: dict[str, float]
+    of_labels: float
 
     def as_dict(self) -> dict[str, Any]:
         """For summary.json."""
         return {
             "entropy_loss": self.value.as_dict(),
-            "overlap_squared": {str(order): mean.as_dict() for order, mean in self.orders.items()},
-            "pairs": self.pairs,
+            "entropy_loss_of_labels": self.of_labels,
+            "overlap_squared": {name: mean.as_dict() for name, mean in self.squared.items()},
+            "overlap_weights": self.weights,
         }
 
 
-def replacements(psi: CorrelatedStates, label: Array, x: Array) -> Array:
-    """D with orbital i replaced by another one, over D, for all (M, N) of them at x (N, dim)."""
-    zeta = x if psi.backflow is None else psi.backflow(x)
-    momenta = jnp.asarray(psi.orbitals) + jnp.asarray(psi.twist)[label[0]]
-    orbitals, parts, start = jnp.exp(2j * jnp.pi * momenta @ zeta.T), [], 0
-    for count in psi.spins:
-        of = slice(start, start + count)
-        start += count
-        if count:
-            parts.append(orbitals[:, of] @ inverse_and_log_det(orbitals[label[1:][of]][:, of])[0])
-    return jnp.concatenate(parts, axis=1)
+class Pool:
+    """Different sets of a sample from p, of one twist and momentum or another, and how many electrons apart they are.
 
-
-def exchanges(label: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...]) -> list[Exchange]:
-    """All ordered pairs of different sets with one twist and one total momentum, of labels (n, 1 + N)."""
-    total = np.concatenate([label[:, :1], vectors[label[:, 1:]].sum(axis=1)], axis=1)
-    _, sector = np.unique(total, axis=0, return_inverse=True)
-    sector = sector.ravel()
-    ends = np.cumsum(spins)
-    found: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
-    for members in (np.flatnonzero(sector == s) for s in np.unique(sector)):
-        for bra in members:
-            for ket in members:
-                rows, columns = [], []
-                for end, count in zip(ends, spins, strict=True):
-                    own, other = label[bra, 1 + end - count : 1 + end], label[ket, 1 + end - count : 1 + end]
-                    rows.append(np.setdiff1d(other, own, assume_unique=True))
-                    columns.append(end - count + np.flatnonzero(~np.isin(own, other)))
-                order = tuple(len(r) for r in rows)
-                if any(order):
-                    found.setdefault(order, []).append((bra, ket, rows, columns))
-    return [
-        Exchange(
-            np.array([pair[0] for pair in pairs]),
-            np.array([pair[1] for pair in pairs]),
-            [np.array([pair[2][s] for pair in pairs], int).reshape(len(pairs), -1) for s in range(len(spins))],
-            [np.array([pair[3][s] for pair in pairs], int).reshape(len(pairs), -1) for s in range(len(spins))],
-        )
-        for pairs in found.values()
-    ]
-
-
-def bound(groups: list[Exchange], ratios: list[np.ndarray], log_prob: np.ndarray, near: np.ndarray) -> Bound:
-    """E[ln q] - E[ln p] from the mean ratios of all pairs and ln p (n,) of independent sets from p; near: `nearby`.
-
-    A U-statistic: every set is a partner K' ~ p of all the others.  Its error is that of the sum of what a set adds as
-    K and as K' (Hoeffding, Ann. Math. Stat. 19, 293 (1948)).
+    label (n, 1 + N), ln p(K) at its twist (n,), count (n,): how often each was drawn, of `size` in all.
     """
-    n, p = len(log_prob), np.exp(log_prob)
-    squared = [_products(group, ratio) for group, ratio in zip(groups, ratios, strict=True)]
-    by_order: dict[int, list[np.ndarray]] = {}
-    for group, values in zip(groups, squared, strict=True):
-        by_order.setdefault(group.order, []).append(values)
-    orders = {order: _mean_of_pairs(np.concatenate(values)) for order, values in sorted(by_order.items())}
-    typical = np.full(near.shape[1], LEAST)
-    for order, mean in orders.items():
-        typical[order] = max(LEAST, mean.value)
-    a = p + near @ typical
-    own = np.log(a) + p / a - 1 - log_prob
-    tangent, partner = np.zeros(n), np.zeros(n)  # of every set as K, and as K'
-    for group, values in zip(groups, squared, strict=True):
-        np.add.at(tangent, group.bra, values / a[group.bra] / (n - 1))
-        np.add.at(partner, group.ket, values / a[group.bra] / (n - 1))
-    value = float(np.mean(own + tangent))
-    influence = own + tangent + partner
-    influence = influence - influence.mean()
-    error = float(np.sqrt(influence.var(ddof=1) / n))
-    return Bound(Estimate(value, error), influence, orders, sum(len(group.bra) for group in groups) // 2)
+
+    def __init__(self, sampled: np.ndarray, log_prob: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...]):
+        self.label, first, self.count = np.unique(sampled, axis=0, return_index=True, return_counts=True)
+        self.size, self.log_prob = len(sampled), log_prob[first]
+        of_sector = np.concatenate([self.label[:, :1], vectors[self.label[:, 1:]].sum(axis=1)], axis=1)
+        self.momenta, self.sector = np.unique(of_sector, axis=0, return_inverse=True)
+        self.sector = self.sector.ravel()
+        places = self.label[:, 1:] + len(vectors) * np.repeat(np.arange(len(spins)), spins)
+        occupied = np.zeros((len(self.label), len(vectors) * len(spins)), np.float32)
+        np.put_along_axis(occupied, places, 1.0, axis=1)
+        order = np.argsort(self.sector, kind="stable")
+        self.members = np.split(order, np.flatnonzero(np.diff(self.sector[order])) + 1)
+        self.apart = [_apart(occupied[members], self.label.shape[1] - 1) for members in self.members]
+
+    def share_of(self, momenta: np.ndarray) -> np.ndarray:
+        """Of twists and momenta (m, 1 + dim), the probability as sampled; of what was not drawn, as if it were next."""
+        drawn = np.bincount(self.sector, self.count)
+        known = {tuple(row): number for row, number in zip(self.momenta.tolist(), drawn, strict=True)}
+        return np.array([known.get(tuple(row), 0) + 1 for row in momenta.tolist()]) / (self.size + 1)
 
 
-def nearby(label: np.ndarray, pool: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...]) -> np.ndarray:
-    """W_r(K) (n, N + 1): share of the pool with the twist and momentum of K that differs from it in r > 0 electrons."""
-    size = label.shape[1] - 1
-    of_spin = np.repeat(np.arange(len(spins)), spins) * len(vectors)
-    keys = [np.concatenate([of[:, :1], vectors[of[:, 1:]].sum(axis=1)], axis=1) for of in (label, pool)]
-    _, sector = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
-    own, others = sector.ravel()[: len(label)], sector.ravel()[len(label) :]
-    found = np.zeros((len(label), size + 1))
-    for number in np.unique(own):
-        rows, columns = np.flatnonzero(own == number), np.flatnonzero(others == number)
-        one, other = (of[at][:, 1:] + of_spin for of, at in ((label, rows), (pool, columns)))
-        shared = np.sum(one[:, None, :, None] == other[None, :, None], axis=(2, 3))
-        for order in range(1, size + 1):
-            found[rows, order] = np.sum(size - shared == order, axis=1) / len(pool)
-    return found
+class Weights:
+    """What labels alone say: half of the sets choose a, the others are averaged over.
+
+    own (n,): ln(a/p) + p/a - 1 of the sets of `pool`; rows (n, strata): mean over the others of 1/sqrt(a a');
+    far (sectors,): how much pairs of more than two electrons weigh in each.
+    """
+
+    def __init__(
+        self, label: np.ndarray, log_prob: np.ndarray, vectors: np.ndarray, spins: tuple[int, ...], twists: int
+    ):
+        joint, half = log_prob - np.log(twists), len(label) // 2  # of twist and set: pairs are of one twist
+        first = Pool(label[:half], joint[:half], vectors, spins)
+        self.pool = Pool(label[half:], joint[half:], vectors, spins)
+        self.floor = min(FLOORS, key=lambda floor: _expected(first, _point(first, first, floor)))
+        self.a = _point(self.pool, first, self.floor)
+        self.own, self.rows = _own(self.pool, self.a), _rows(self.pool, self.a)
+        self.mean = self._mean(self.rows)
+        self.far = np.array([self.pool.count[m] @ self.rows[m, 1:].sum(axis=1) for m in self.pool.members])
+
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        return self.pool.count @ values / self.pool.size
+
+    def pairs(self, seed: int) -> np.ndarray:
+        """Indices (PAIRS, 2) of sets that differ in two electrons, or none, drawn from p p'/sqrt(a a')."""
+        rng, chance = np.random.default_rng(seed), self.pool.count * self.rows[:, 0]
+        if not chance.any():
+            return np.zeros((0, 2), int)
+        kets, bras = [], _choice(rng, np.arange(len(chance)), chance, PAIRS)
+        for bra in bras:
+            number = self.pool.sector[bra]
+            members = self.pool.members[number]
+            apart = self.pool.apart[number][np.searchsorted(members, bra)]  # members are sorted
+            kets.append(_choice(rng, members, (apart == 0) * self._drawn(members), 1)[0])
+        return np.stack([bras, kets], axis=1)
+
+    def groups(self, seed: int) -> np.ndarray:
+        """Indices (GROUPS, MEMBERS) of sets of one momentum, or none, each drawn from p/sqrt(a)."""
+        rng, far = np.random.default_rng(seed), self.far
+        if not far.any():
+            return np.zeros((0, MEMBERS), int)
+        chosen = [self.pool.members[number] for number in _choice(rng, np.arange(len(far)), far, GROUPS)]
+        return np.array([_choice(rng, members, self._drawn(members), MEMBERS) for members in chosen])
+
+    def _drawn(self, members: np.ndarray) -> np.ndarray:
+        """p/sqrt(a) as the sample has it."""
+        return self.pool.count[members] / np.sqrt(self.a[members])
+
+    def bound(self, of_pairs: np.ndarray, groups: np.ndarray, of_groups: np.ndarray) -> Bound:
+        """The bound from |<K|K'>|^2 without bias of pairs (L,), and of groups (G, m) for all their pairs (G, m, m)."""
+        means = {0: statistics.mean(of_pairs)} if len(of_pairs) else {}
+        errors, far = [self.mean[s] * mean.error for s, mean in means.items()], np.zeros(len(groups))
+        chosen, apart = self._in_groups(groups)
+        for s in range(1, len(STRATA)):
+            number = chosen * np.sum(apart == s, axis=(1, 2))
+            if number.any():
+                total = chosen * np.sum(np.where(apart == s, of_groups, 0.0), axis=(1, 2))
+                mean = total.sum() / number.sum()
+                influence = (total - mean * number) / number.mean()
+                means[s], far = Estimate(float(mean), statistics.mean(influence).error), far + self.mean[s] * influence
+            elif self.mean[s]:  # no group has such a pair
+                means[s] = Estimate(float(EXPECTED[s]), float(EXPECTED[s]))
+                errors.append(self.mean[s] * EXPECTED[s])
+        if len(groups):
+            errors.append(statistics.mean(far).error)
+        value = self._mean(self.own) + sum(self.mean[s] * mean.value for s, mean in means.items())
+        # every set is in pairs twice over (Hoeffding, Ann. Math. Stat. 19, 293 (1948))
+        of_sets = self.own + 2 * sum((self.rows[:, s] * mean.value for s, mean in means.items()), np.zeros(len(self.a)))
+        spread = np.sqrt(self._mean((of_sets - self._mean(of_sets)) ** 2) / self.pool.size)
+        return Bound(
+            Estimate(float(value), float(np.linalg.norm([spread, *errors]))),
+            {STRATA[s]: mean for s, mean in means.items()},
+            {name: float(weight) for name, weight in zip(STRATA, self.mean, strict=True)},
+            float(self._mean(self.own)),
+        )
+
+    def _in_groups(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the choice of a group's momentum has to be weighed with (G,), and strata (G, m, m) of its pairs."""
+        weights, apart = np.zeros(len(groups)), np.full((*groups.shape, groups.shape[1]), -2)
+        for g, group in enumerate(groups):
+            number = self.pool.sector[group[0]]
+            members = self.pool.members[number]
+            weights[g] = np.sum(self._drawn(members)) ** 2 / self.far[number]
+            places = np.searchsorted(members, group)
+            apart[g] = self.pool.apart[number][places[:, None], places]
+        return weights / max(weights.sum(), 1e-300), apart
 
 
-def _products(group: Exchange, ratio: np.ndarray) -> np.ndarray:
-    """Re A_KK' A_K'K for every ordered pair."""
-    number = int(max(group.bra.max(), group.ket.max())) + 1
-    key, reverse = group.bra * number + group.ket, group.ket * number + group.bra
-    order = np.argsort(key)
-    back = order[np.searchsorted(key[order], reverse)]
-    return (ratio * ratio[back]).real
+def _point(pool: Pool, of: Pool, floor: float) -> np.ndarray:
+    """a = p + eps W (n,) of the sets of a pool, W as another one has it."""
+    return np.exp(pool.log_prob) + floor * of.share_of(pool.momenta)[pool.sector]
 
 
-def _mean_of_pairs(values: np.ndarray) -> Estimate:
-    """Every pair is there twice."""
-    error = np.sqrt(2) * values.std() / np.sqrt(len(values))
-    return Estimate(float(values.mean()), float(error))
+def _own(pool: Pool, a: np.ndarray) -> np.ndarray:
+    return log_tangent(np.exp(pool.log_prob), a) - pool.log_prob
 
 
-def replacements_of(psi: CorrelatedStates, label: Array, x: Array, chunk: int) -> Array:
-    """`replacements` of many walkers (B, M, N), in half the precision."""
-    found = jax.lax.map(lambda args: replacements(psi, *args).astype(jnp.complex64), (label, x), batch_size=chunk)
-    return found
+def _rows(pool: Pool, a: np.ndarray) -> np.ndarray:
+    """Mean over the other sets of the sample of 1/sqrt(a a'), by stratum (n, strata)."""
+    found, root = np.zeros((len(a), len(STRATA))), 1 / np.sqrt(a)
+    for members, apart in zip(pool.members, pool.apart, strict=True):
+        others = pool.count[members] * root[members]
+        for s in range(len(STRATA)):
+            found[members, s] = root[members] * ((apart == s) @ others)
+    return found / (pool.size - 1)
+
+
+def _expected(pool: Pool, a: np.ndarray) -> float:
+    """The bound, if overlaps were as they are expected."""
+    return float(pool.count @ (_own(pool, a) + _rows(pool, a) @ EXPECTED) / pool.size)
+
+
+def _choice(rng: np.random.Generator, of: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    return rng.choice(of, count, p=weights / weights.sum())
+
+
+def _apart(occupied: np.ndarray, electrons: int) -> np.ndarray:
+    """Stratum of every pair of sets (n, n), from their occupations; negative for a set with itself."""
+    differing = electrons - np.rint(occupied @ occupied.T).astype(np.int8)
+    return np.minimum(differing, len(STRATA) + 1) - np.int8(2)

@@ -2,16 +2,19 @@
 
     S_ab = <J D_a|J D_b>,   H_ab = <J D_a|H|J D_b>,   H C = S C E,   p(k) ~ exp(-beta E_k)
 
-by direct sampling: x from the mixture of the |D_a|^2, weights J^2.  With two spins every determinant is there twice:
-with J, whose cusp for opposite spins is that of a singlet, and with all pairs as those of equal spin, as in a triplet.
+by direct sampling: x from the mixture of the |D_a|^2, weights J^2.  With two spins every determinant is there twice,
+with J and with one whose hole between opposite spins is shallower; both have the exact cusps (another slope, as in a
+triplet, makes an energy whose variance diverges, and with it ghosts below the ground state).
 H is the regression of H J D_b on the J D_a: its noise comes from what leads out of the sector's determinants only
 (Nightingale and Melik-Alaverdian, Phys. Rev. Lett. 87, 043401 (2001)).  J is trained with single determinants; the
 states and p follow from one measurement, and the evaluation finds their energies and their overlaps from independent
 samples, so that
 
-    F_bound = sum_k p(k) [ kT ln q(k) + H_kk/S_kk ],   q(k) = sum_k' p(k') |S_kk'|^2/(S_kk S_k'k')
+    F_bound = sum_k p(k) [ kT ln p(k) + H_kk/S_kk ] + kT (entropy lost by the overlaps S_kk'; principle.py)
 
 is unbiased by the choice of states: an upper bound whatever the noise of the measurement was.
+
+One module: training and evaluation are sums over the same measurement.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from massieu.methods.evaluation import Evaluation
 from massieu.methods.particles.correlated import Loop
 from massieu.methods.particles.options import ParticleOptions
 from massieu.methods.training import Problem, TrainState
-from massieu.principle import Estimate, trainable
+from massieu.principle import Estimate, log_tangent, trainable
 from massieu.states import DensityMatrix
 from massieu.states.correlated import CorrelatedStates
 from massieu.states.sectors import Family, Sectors
@@ -78,6 +81,10 @@ class SectorLoop(Loop):
         self.table = Frame(jnp.asarray(self.sectors.states), jnp.asarray(rho.p.log_weights))
         self.sums = sums_of(system, rho.psi, self.sectors)
 
+    def price_of_jastrow(self, rho: DensityMatrix) -> float:
+        """Nothing: sectors are diagonalised with their overlaps."""
+        return 0.0
+
     def ensemble(self, params: Any, frame: Any) -> DensityMatrix:
         """Single determinants, with the weights that training starts from."""
         rho = super().combined(params, frame)
@@ -108,7 +115,7 @@ class SectorLoop(Loop):
             halves, points = [], round(float(np.interp(family.weight, (0, FULL_WEIGHT), POINTS)))
             for half in jax.random.split(jax.random.fold_in(key, number)):
                 nothing = np.zeros((copies * family.size, family.size)), np.zeros(family.size)
-                sums = self.sums(psi, sets, *nothing, points * copies * family.size, half)
+                sums = self.sums(psi, sets, *nothing, points * family.size, half)
                 halves.append(hermitian(sums, family))
             values, mixed = spectrum(halves)
             values, mixed = values[: family.size], mixed[:, : family.size]  # as many as there are labels, the lowest
@@ -242,25 +249,29 @@ def spectrum(halves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, n
 
 
 class Totals(NamedTuple):
-    """F, E, S, the potential energy, and E[ln(q/p)] of the states."""
+    """F, E, S, the potential energy, the entropy that overlaps of the states lose, and C = -beta Cov(E_k, ln p)."""
 
     F: float
     E: float
     S: float
     potential: float
     loss: float
+    C: float
 
 
 def evaluate(
     system: Any, training: Problem, state: TrainState, beta: float, options: ParticleOptions, seed: int
 ) -> Evaluation:
-    """Energies and overlaps of the states from independent samples; sums over all states are exact; x64 must be on."""
+    """Energies and overlaps of the states from independent samples; sums over all states are exact; x64 must be on.
+
+    C is Var(ln p), as exact as p; its error is that of -beta Cov(E_k, ln p), the same where p(k) ~ exp(-beta E_k).
+    """
     rho, key = training.density(state), jax.random.fold_in(jax.random.key(seed), EVALUATE_SEED)
     sectors = rho.psi.mixing
     log_prob = np.asarray(jax.nn.log_softmax(rho.p.logits(0)))
     p, states = np.exp(log_prob), np.asarray(sectors.states)
     sums, parts = sums_of(system, rho.psi, sectors), []
-    found = []
+    found, drawn = [], 0
     for number, family in measured_families(sectors):
         members = sectors.members[family.sectors[0]][: family.size]
         shared = np.mean(p[sectors.members[family.sectors][:, : family.size]], axis=0)  # alike but for the ground state
@@ -269,6 +280,7 @@ def evaluate(
             continue
         c = states[number, : len(rho.psi.jastrow.factors()) * family.size, : family.size]
         points = math.ceil((0.5 * weight + 0.5 * LEAST_SHARE) * options.samples / BATCHES)
+        drawn += BATCHES * CHUNK * math.ceil(points / CHUNK)
         keys = jax.random.split(jax.random.fold_in(key, number), BATCHES)
         batches = [sums(rho.psi, sectors.sets[members], c, shared * len(family.sectors), points, k) for k in keys]
         found.append((family, c, shared, weight))
@@ -278,7 +290,7 @@ def evaluate(
     left_out = [_totals(found, parts, every[every != b], beta) for b in every]
     estimates = {name: _jackknife(getattr(total, name), [getattr(t, name) for t in left_out]) for name in total._fields}
     E, V, finite = estimates["E"], estimates["potential"], math.isfinite(beta)
-    C = float(p @ _squares(log_prob, p)) if finite else 0.0
+    C = Estimate(float(p @ _squares(log_prob, p)), estimates["C"].error) if finite else Estimate(0.0)
     orbitals = len(system.plane_waves().vectors)  # both lists rise by energy: one is the beginning of the other
     observables = _observed(parts) | {
         "kinetic_energy": _jackknife(total.E - total.potential, [t.E - t.potential for t in left_out]).as_dict(),
@@ -288,43 +300,50 @@ def evaluate(
         "occupation_sets": int(np.sum(p > LEAST_WEIGHT)),
         "weight_left_out": float(max(0.0, 1 - sum(f[-1] for f in found))),
     }
+    if finite:
+        observables["heat_capacity_from_energy"] = estimates["C"].as_dict()
     return Evaluation(
         F=estimates["F"],
         E=E,
         S=estimates["S"] if finite else Estimate(0.0),
-        C=Estimate(C),
+        C=C,
         F_var=float(BATCHES * estimates["F"].error ** 2 * options.samples / BATCHES),
         observables=observables,
         importance={},
         samples=_samples(rho, jax.random.fold_in(key, 1), orbitals),
+        drawn=drawn,
     )
 
 
 def _totals(found: list[Any], parts: list[list[Sums]], batches: np.ndarray, beta: float) -> Totals:
     """From the sums of these batches."""
-    E = S = V = loss = 0.0
+    E = S = V = loss = of_both = 0.0
     for (family, c, p, _), of_family in zip(found, parts, strict=True):
         halves = [_mean([of_family[b] for b in half]) for half in (batches[::2], batches[1::2])]
         whole, count = _mean([of_family[b] for b in batches]), len(family.sectors)
         norm = _diagonal(whole.overlap, c)
-        E += count * float(p @ (_diagonal(whole.energy, c) / norm))
+        energies = _diagonal(whole.energy, c) / norm
+        E += count * float(p @ energies)
+        of_both += count * float(scipy.special.xlogy(p, p) @ energies)
         V += count * float(p @ (_diagonal(whole.potential, c) / norm))
         S -= count * float(np.sum(scipy.special.xlogy(p, p)))
         loss += count * _loss([half.overlap for half in halves], c, p)
-    F = E - ((S - loss) / beta if math.isfinite(beta) else 0.0)
-    return Totals(F, E, S - loss, V, loss)
+    if math.isinf(beta):
+        return Totals(E, E, S - loss, V, loss, 0.0)
+    return Totals(E - (S - loss) / beta, E, S - loss, V, loss, -beta * (of_both + S * E))
 
 
 def _loss(overlaps: list[np.ndarray], c: np.ndarray, p: np.ndarray) -> float:
-    """sum p ln(q/p) of a sector by the tangent (overlaps.py); squares are products of two halves, without bias."""
+    """The entropy that a sector loses (principle.py); squares are products of two halves, without bias."""
     grams = [c.T @ (0.5 * (s + s.T)) @ c for s in overlaps]
     first, second = (g / np.sqrt(np.diag(g))[:, None] / np.sqrt(np.diag(g)) for g in grams)
     squared = first * second * (1 - np.eye(len(p)))
     mean = max(LEAST_OVERLAP, float(np.sum(squared)) / max(1, len(p) * (len(p) - 1)))
     there = p > 0
-    a = p + mean * (p.sum() - p)
-    q = p + squared @ p
-    return float(p[there] @ (np.log(a[there] / p[there]) + (q[there] - a[there]) / a[there]))
+    a = (p + mean * (p.sum() - p))[there]
+    weight = p[there] / np.sqrt(a)
+    own = p[there] @ (log_tangent(p[there], a) - np.log(p[there]))
+    return float(own + weight @ squared[np.ix_(there, there)] @ weight)
 
 
 def _mean(batches: list[Sums]) -> Sums:

@@ -80,7 +80,7 @@ def clipped(f: Array, deviations: float) -> Array:
 
 def less_twist_means(values: Array, twist: Array, twists: int) -> Array:
     """Values (B, ..) less the mean of those at the same twist (B,), 0 .. twists - 1; each twist is a gas of its own."""
-    at = (twist[:, None] == jnp.arange(twists)).astype(values.dtype)
+    at = (twist[:, None] == jnp.arange(twists)[None]).astype(values.dtype)
     means = jnp.tensordot(at.T / jnp.maximum(1.0, jnp.sum(at, axis=0))[:, None], values, 1)
     return values - jnp.tensordot(at, means, 1)
 

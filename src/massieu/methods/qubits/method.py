@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from massieu.errors import positive
+from massieu.errors import positive, require
 from massieu.methods.evaluation import Evaluation
 from massieu.methods.method import Method, Shown
 from massieu.methods.qubits import train
@@ -23,9 +23,18 @@ class Qubits(Method[QubitOptions]):
 
     name = "qubits"
     options = QubitOptions
+    ansatz_class = CircuitEnsemble
 
     def check(self, system: QubitSystem, beta: float, options: QubitOptions) -> None:
         positive("beta", beta)
+
+    def check_fits(self, system: QubitSystem, density: Any) -> None:
+        super().check_fits(system, density)
+        n = density.circuit.n
+        require(n == system.size, "density", f"of {n} qubits", f"of the {system.size} qubits of {system.name}")
+
+    def check_named(self, system: QubitSystem, options: QubitOptions) -> None:
+        system.check_ansatz(options)
 
     def ansatz(self, system: QubitSystem, options: QubitOptions) -> CircuitEnsemble:
         return system.default_ansatz(options)

@@ -24,4 +24,5 @@ class QubitOptions(Options):
 
     POSITIVE: ClassVar[tuple[str, ...]] = ("beta_start",)
     FRACTIONS: ClassVar[tuple[str, ...]] = ("anneal",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("anneal",)
     WORDS: ClassVar[dict[str, tuple[str, ...]]] = {"density": DENSITIES, "circuit": CIRCUITS}
