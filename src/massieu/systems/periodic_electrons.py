@@ -233,11 +233,11 @@ class PeriodicElectrons(QuantumSystem):
 
     @property
     def default_states(self) -> str:
-        """The family with the lower F: correlated, but for a single electron, ideal gases and very hot ones.
+        """The family with the lower F where that was measured: correlated for the Coulomb gas, unless it is very hot.
 
         Where few electrons are asked for a cut-off of their plane waves, or are too hot for sectors, the flow has them.
         """
-        if not self.couples or self.n == 1:
+        if not self.couples or not self.pole or self.n == 1:
             return "flow"
         if self.few:
             return "correlated" if self.cutoff is None and self.theta <= WARM else "flow"
