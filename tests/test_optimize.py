@@ -38,7 +38,7 @@ def test_natural_step_stays_within_the_trust_region():
     scores, grads = jnp.asarray(rng.normal(size=(200, 5))), jnp.asarray(1e3 * rng.normal(size=5))
     optimiser = optimize.natural_gradient(1.0, CONSTANT, trust=0.3)
     step, _ = optimiser.update(grads, optimiser.init(jnp.zeros(5)), scores=scores)
-    length = jnp.sqrt(jnp.mean(((scores - scores.mean(0)) @ step) ** 2))
+    length = jnp.sqrt(jnp.mean(((scores - scores.mean(0, keepdims=True)) @ step) ** 2))
     np.testing.assert_allclose(length, 0.3, rtol=1e-6)
 
 
