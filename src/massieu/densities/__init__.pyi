@@ -1,3 +1,4 @@
+from .angle_blanket import AngleBlanket as AngleBlanket
 from .blanket import BlanketMADE as BlanketMADE
 from .boxed import BoxedDimer as BoxedDimer
 from .central import CentralFlow as CentralFlow

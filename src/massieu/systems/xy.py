@@ -15,8 +15,6 @@ from massieu.exact.thermodynamics import Thermodynamics
 from massieu.systems.base import Path, Reference
 from massieu.systems.vector_spins import VectorSpins, order_in_the_plane
 
-DEEPER = 16  # sites from which the flow has more layers
-
 
 class XY(VectorSpins):
     """Plane rotors, angles in [-pi, pi) (Kosterlitz and Thouless, J. Phys. C 6, 1181 (1973)); energies in units of J.
@@ -67,12 +65,14 @@ class XY(VectorSpins):
         return Path(action, sample, n * math.log(2 * math.pi), 1.0)
 
     def default_density(self, seed: int) -> Any:
-        from massieu.densities.relative import relative_angles
+        from massieu.densities.angle_blanket import AngleBlanket
 
-        return relative_angles(self.size, free=not np.any(self.field), key=jax.random.key(seed))
+        return AngleBlanket(self.couplings, self.field, knots=self.knots(), seed=seed)
 
-    def training_defaults(self) -> dict[str, Any]:
-        return {"gradient": "pathwise", "optimiser": "adam", "steps": 300, "batch": 256, "learning_rate": 5e-3}
+    def knots(self) -> int:
+        """Knots of a conditional density: 16 to a width of the sharpest one, where all neighbours are aligned."""
+        felt = np.abs(self.couplings).sum(axis=1) + np.linalg.norm(self.field, axis=1)
+        return int(np.clip(16 * math.sqrt(self.beta * float(felt.max())), 24, 128))
 
     def reference(self, seed: int = 0) -> Reference:
         from massieu.exact.elimination import integrate_angles

@@ -147,9 +147,14 @@ def _state_density(
 
 
 def _angle_density(system: XY, kind: str, options: ClassicalOptions, sizes: dict[str, int]) -> Callable[[], Any]:
+    """Without fields exactly the same where all angles turn together."""
     _never_symmetrised(system, options)
-    free = not np.any(system.field)
-    return partial(relative_angles, system.size, free=free, key=jax.random.key(options.seed), **sizes)
+    free, couplings = not np.any(system.field), system.couplings
+    if kind in ("auto", "blanket"):
+        require("depth" not in sizes, "depth", options.depth, f"left out for the density {kind}, which has one layer")
+        width, knots = options.width or 16, system.knots()
+        return lambda: densities.AngleBlanket(couplings, system.field, width=width, knots=knots, seed=options.seed)
+    return partial(relative_angles, couplings, free=free, key=jax.random.key(options.seed), **sizes)
 
 
 def _never_symmetrised(system: ClassicalSystem, options: ClassicalOptions) -> None:

@@ -10,7 +10,7 @@ from massieu.methods.options import Options, option
 
 OF_SPINS = ("blanket", "made", "transformer", "pixelcnn", "rnn", "product")
 OF_STATES = ("blanket", "made")
-OF_ANGLES = ("circular-spline",)
+OF_ANGLES = ("blanket", "circular-spline")
 OF_OWN = ("made", "transformer", "rnn", "product", "realnvp", "spline", "neural-ode", "monge-ampere", "circular-spline")
 OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere", "diffusion")
 
