@@ -221,7 +221,9 @@ def chains(system: Any, method: str, stages: int, seed: int) -> tuple[Array, dic
     """States (CHAINS, T, *shape) of chains of 20 x stages moves at the system's beta, T <= RECORDS, and details."""
     if _of_sites(system):
         if method == "hmc":
-            raise InputError(f"method = hmc: must be ais, smc or metropolis for {system.name}, whose states are discrete")
+            raise InputError(
+                f"method = hmc: must be ais, smc or metropolis for {system.name}, whose states are discrete"
+            )
         return _site_chains(system, 20 * stages, seed)
     return _field_chains(system, method, 20 * stages, seed)
 

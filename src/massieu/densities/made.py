@@ -41,7 +41,7 @@ class MADE(AbstractAutoregressive):
 
 
 def masked_layers(key: Array, n: int, sizes: list[int]) -> tuple[list[Array], list[Array]]:
-    """Weights (n, w_out, n, w_in) and biases (n, w_out) of layers of `sizes` units a site; the last weights are zero."""
+    """Weights (n, w_out, n, w_in), the last ones zero, and biases (n, w_out) of layers of `sizes` units a site."""
     depth, weights, biases = len(sizes) - 1, [], []
     for layer, (k, w_in, w_out) in enumerate(zip(jax.random.split(key, depth), sizes[:-1], sizes[1:], strict=True)):
         scale = 0.0 if layer == depth - 1 else 1 / np.sqrt(0.5 * n * w_in)

@@ -1,4 +1,4 @@
-"""Densities that do not know where zero is: the first site is uniform on its circle, the others follow relative to it."""
+"""Densities that do not know where zero is: the first site is uniform on its circle, the others follow from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from massieu.densities.torus import CircularSpline, wrapped
 
 
 class Relative(AbstractDistribution):
-    """p(x) = p_0(x_1 - x_parent(1), .., x_{n-1} - x_parent(n-1))/length: exactly invariant where all sites turn together.
+    """p(x) = p_0(x_1 - x_parent(1), .., x_{n-1} - x_parent(n-1))/length: exactly invariant under turns of all sites.
 
     base: shape (n - 1,), of angles on a circle of length 2 pi, or of the states 0 .. q - 1 of a circle of length q.
     parents: (n,), a tree with the root 0 (all are children of 0 by default); along strong bonds the differences are

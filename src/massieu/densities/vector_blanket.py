@@ -4,13 +4,14 @@ As `blanket` for spins.  In the order s_1, s_2, ... the conditional of site k at
 
     ln p(s_k = a | s_<k) = beta (h_k + xi_k) . u(a) + ln Z_k[a] + const,     xi_l = sum_{j<k} J_lj u(s_j),
 
-where Z_k[a] is the partition function of the sites still to come in the field of those already drawn and of s_k = a.  It
-depends on the Markov blanket of k alone, and if those sites did not interact its logarithm would be
+where Z_k[a] is the partition function of the sites still to come in the field of those already drawn and of s_k = a.
+It depends on the Markov blanket of k alone, and if those sites did not interact its logarithm would be
 
     sum_l ln sum_b exp(beta (h_l + xi_l + J_kl u(a)) . u(b)).
 
-That sum is the starting point.  What is learned is linear in features of the blanket as it is seen from a: of its vectors
-turned by -a, of fixed random tanh units of the fields that they exert on the future, and of each term of the sum.
+That sum is the starting point.  What is learned is linear in features of the blanket as it is seen from a: of its
+vectors turned by -a, of fixed random tanh units of the fields that they exert on the future, and of each term of the
+sum.
 Without fields the same coefficients serve all a, which makes p exactly invariant where all sites are turned together.
 The Fisher matrix is block diagonal, one block a site: made for the natural gradient.
 """
@@ -92,7 +93,7 @@ class AbstractVectorBlanket(AbstractAutoregressive):
         return beta * (fields @ jnp.asarray(self.candidates(), fields.dtype).T)
 
     def _learned(self, seen: Array, fields: Array, beta: Array, coefficients: Array, fixed: Blankets) -> Array:
-        """The logits (q,) beyond the own field: from the blanket's values `seen` (P,), fields on the children (D, r)."""
+        """The logits (q,) beyond the own field, of the blanket's values (P,) and the fields on the children (D, r)."""
         blanket = self.seen(seen) * fixed.mask[None, :, None]
         hidden = jnp.tanh(jnp.einsum("apr,prw->aw", blanket, fixed.mixing) + fixed.offset[None])
         exerted = fixed.child_couplings[None, :, None] * jnp.asarray(self.candidates(), fields.dtype)[:, None]
@@ -146,9 +147,7 @@ def first_coefficients(blankets: Blankets, sets: int, constant: bool) -> Array:
     return jnp.concatenate([learned, naive, jnp.zeros((head, sets, int(constant)))], axis=-1)
 
 
-def by_rank(
-    couplings: np.ndarray, field: np.ndarray | None, r: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def by_rank(couplings: np.ndarray, field: np.ndarray | None, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The order (n,) in which sites are drawn, couplings (n, n) and fields (n, r) in it."""
     order = elimination_order(couplings)
     fields = np.zeros((len(couplings), r)) if field is None else np.asarray(field, float)
@@ -158,7 +157,7 @@ def by_rank(
 def _field_mixtures(
     couplings: np.ndarray, parents: np.ndarray, mask: np.ndarray, r: int, width: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Weights (head, P, r, width) of random mixtures, of unit norm, of the fields that the past exerts on the future."""
+    """Weights (head, P, r, width) of random mixtures of the fields that the past exerts on the future."""
     weights = np.zeros((*parents.shape, r, width))
     for k in range(len(parents)):
         future = couplings[k:, parents[k]] * mask[k]  # (n - k, P)

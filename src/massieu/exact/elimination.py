@@ -3,9 +3,9 @@
     H(s) = -sum_{i<j} J_ij u(s_i) . u(s_j) - sum_i h_i . u(s_i),    s_i in 0 .. q - 1,  u(s) the rows of a table (q, r)
 
 Summing over a site joins its neighbours: what is left is a table over their q^w states, the Markov blanket of the site
-(Kschischang, Frey and Loeliger, IEEE Trans. Inf. Theory 47, 498 (2001)).  In the order of least degree w is 1 on trees,
-2 on rings, the width of a strip, and n - 1 where all sites are coupled, so that this is enumeration there.  Tables carry
-ln weight, mean energy and variance (`moments`).
+(Kschischang, Frey and Loeliger, IEEE Trans. Inf. Theory 47, 498 (2001)).  In the order of least degree w is 1 on
+trees, 2 on rings, the width of a strip, and n - 1 where all sites are coupled, so that this is enumeration there.
+Tables carry ln weight, mean energy and variance (`moments`).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def plane_angles(couplings: np.ndarray, field: np.ndarray, beta: float, most: in
 
 
 def integrate_angles(couplings: np.ndarray, field: np.ndarray, beta: float) -> Thermodynamics | None:
-    """F, E, S, C of H above with u = (cos theta, sin theta), measure d^n theta, by quadrature; None where it is too wide.
+    """F, E, S, C of H with u = (cos theta, sin theta), measure d^n theta, by quadrature; None where it is too wide.
 
     field (n, 2); without it the angles are those relative to the site of most neighbours.
     """

@@ -1,8 +1,8 @@
 """Spins that point along vectors: closed forms of rings and chains, and the heat bath of discrete directions.
 
-    Potts ring      Z = (e^K + q - 1)^n + (q - 1)(e^K - 1)^n,        K = beta J    (Potts, Proc. Camb. Phil. Soc. 48, 106 (1952))
-    XY ring         Z = (2 pi)^n sum_m I_m(K)^n                                    (Joyce, Phys. Rev. 155, 478 (1967))
-    XY chain        Z = (2 pi)^n I_0(K)^(n - 1)
+Potts ring      Z = (e^K + q - 1)^n + (q - 1)(e^K - 1)^n,    K = beta J    (Wu, Rev. Mod. Phys. 54, 235 (1982))
+XY ring         Z = (2 pi)^n sum_m I_m(K)^n                                (Joyce, Phys. Rev. 155, 478 (1967))
+XY chain        Z = (2 pi)^n I_0(K)^(n - 1)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from massieu.exact.thermodynamics import Thermodynamics
 
 
 def potts_ring(n: int, beta: float, j: float = 1.0, q: int = 3) -> Thermodynamics:
-    """n >= 2 sites with n bonds -j delta(s, s'), any sign of j; totals; ValueError for a frustrated ring that is too cold.
+    """n >= 2 sites with n bonds -j delta(s, s'), any sign of j; totals; ValueError where its terms cancel.
 
     The two terms are eigenvalues lambda^n of the transfer matrix; E and C from the derivatives of ln Z.
     """
@@ -67,7 +67,7 @@ def xy_chain(n: int, beta: float, j: float = 1.0) -> Thermodynamics:
 
 
 def xy_ring_helicity(n: int, beta: float, j: float = 1.0) -> float:
-    """Helicity modulus of a ferromagnetic ring, n d^2 F/d Phi^2 at a twist Phi = 0: (n/beta) sum m^2 I_m^n/sum I_m^n."""
+    """Helicity modulus of a ferromagnetic ring, n d^2 F/d Phi^2 at twist 0: (n/beta) sum m^2 I_m^n/sum I_m^n."""
     orders = np.arange(-60 - int(2 * beta * j), 61 + int(2 * beta * j))
     log_terms = n * _log_bessel(orders, beta * j)[0]
     return float(n / beta * np.exp(log_terms - logsumexp(log_terms)) @ orders**2)

@@ -13,7 +13,7 @@ from massieu.systems.vector_spins import order_in_the_plane
 
 
 class Clock(StateSpins):
-    """q directions of the plane, u = (cos, sin)(2 pi s/q) (Jose, Kadanoff, Kirkpatrick and Nelson, PRB 16, 1217 (1977)).
+    """q directions of the plane, u = (cos, sin)(2 pi s/q) (Jose et al., Phys. Rev. B 16, 1217 (1977)).
 
     q = 2 is the Ising model, q = 3 the Potts model of 3 J/2 less sum J_ij/2, q = 4 two Ising models of J/2.
     """

@@ -28,7 +28,7 @@ class Potts(StateSpins):
         return np.eye(self.q)
 
     def observables(self, x: Array) -> dict[str, Array]:
-        """Shares of the states (q,); abs_m = (q max share - 1)/(q - 1), m2 = (q sum share^2 - 1)/(q - 1), 1 in order."""
+        """Shares of the states (q,), abs_m = (q max share - 1)/(q - 1) and m2 = (q sum share^2 - 1)/(q - 1)."""
         share = jnp.mean(self.vectors(x), axis=0)
         q = self.q
         of_squares = (q * jnp.sum(share**2) - 1) / (q - 1)

@@ -23,8 +23,8 @@ class StateSpins(VectorSpins):
     """s_i in 0 .. q - 1 points along the row s_i of `directions` (q, r), which the group s -> s + 1 mod q permutes."""
 
     directions: np.ndarray = derived()
-    if TYPE_CHECKING:
-        q: int
+    if TYPE_CHECKING:  # a field here would come before those of the subclass
+        q: int = 0
 
     def _check(self) -> None:
         at_least("q", self.q, 2)
@@ -51,8 +51,7 @@ class StateSpins(VectorSpins):
     def default_density(self, seed: int) -> Any:
         from massieu.densities.state_blanket import StateBlanket
 
-        width = 32 if self.size * self.q <= 256 else 16
-        return StateBlanket(self.couplings, self.directions, self.field, width=width, seed=seed)
+        return StateBlanket(self.couplings, self.directions, self.field, seed=seed)
 
     def summed(self, seed: int) -> Thermodynamics:
         """The exact sum over the states where its tables are small enough, else annealed importance sampling."""

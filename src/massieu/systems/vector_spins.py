@@ -1,8 +1,8 @@
 """Spins that point somewhere: H = -sum_{i<j} J_ij u_i . u_j - sum_i h_i . u_i on any graph, u_i a vector of r numbers.
 
-    Potts     u = e_s, one of q orthogonal unit vectors, so that u_i . u_j = delta(s_i, s_j)
-    clock     u = (cos 2 pi s/q, sin 2 pi s/q), one of q directions of the plane
-    XY        u = (cos theta, sin theta)
+Potts     u = e_s, one of q orthogonal unit vectors, so that u_i . u_j = delta(s_i, s_j)
+clock     u = (cos 2 pi s/q, sin 2 pi s/q), one of q directions of the plane
+XY        u = (cos theta, sin theta)
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from massieu.systems.couplings import (
     MOST_SPINS,
     agree,
     chosen_couplings,
-    chosen_fields,
     couplings_parameter,
     one_of_two,
     read_array,
     read_couplings,
+    read_fields,
     real_array,
 )
 
@@ -110,6 +110,9 @@ class VectorSpins(ClassicalSystem):
     def configuration(self) -> tuple[int, ...]:
         return (self.size,)
 
+    def training_defaults(self) -> dict[str, Any]:
+        return {"steps": 200, "batch": 512}
+
     @abstractmethod
     def vectors(self, x: Array) -> Array:
         """u (n, r) of a configuration x (n,)."""
@@ -123,20 +126,29 @@ class VectorSpins(ClassicalSystem):
 def vector_fields(
     given: Any, path: str | None, beside: np.ndarray | None, n: int, r: int
 ) -> tuple[np.ndarray | None, str | None]:
-    """Fields (n, r), or None, and the path: of an array, a file, or the fields (n,) beside the couplings in theirs."""
+    """Fields (n, r), or None, and the path: of an array, a file, or beside the couplings; all that is given agrees."""
     array, path = one_of_two("fields", given, path)
-    of_file = read_array("fields", path) if path is not None and path.endswith(".npy") and os.path.exists(path) else None
-    if max(np.ndim(array), np.ndim(of_file)) < 2:
-        along, path = chosen_fields(array, path, beside, n)
-        return (None if along is None else np.pad(along[:, None], [(0, 0), (0, r - 1)])), path
-    rows = real_array("fields", "array", of_file if array is None else array)
-    fits = rows.shape in ((n, r), (1, r))
-    require(fits, "fields", f"array of shape {rows.shape}", f"of shape ({n}, {r}), (1, {r}) or ({n},)")
-    require(beside is None, "fields", f"array of shape {rows.shape}", "left out beside those in the file of the couplings")
-    rows = np.broadcast_to(rows, (n, r)).copy()
-    if of_file is not None:
-        agree("fields", rows, np.broadcast_to(of_file, (n, r)), f"fields_file = {path}")
-    return rows, path
+    found = None if array is None else rows_of(array, n, r)
+    if path is not None and (found is None or os.path.exists(path)):
+        of_file = rows_of(path, n, r)
+        found = of_file if found is None else found
+        agree("fields", found, of_file, f"fields_file = {path}")
+    if beside is not None:
+        beside = rows_of(beside, n, r)
+        found = beside if found is None else found
+        agree("fields", found, beside, "the file of the couplings")
+    return found, path
+
+
+def rows_of(given: Any, n: int, r: int) -> np.ndarray:
+    """Fields (n, r) of such an array, of one row for all sites, or of (n,) or a number along the first direction."""
+    if isinstance(given, str) and given.endswith(".npy"):
+        given = read_array("fields", given)
+    if isinstance(given, str) or np.ndim(given) != 2:
+        return np.pad(read_fields("fields", given, n)[:, None], [(0, 0), (0, r - 1)])
+    rows = real_array("fields", f"array of shape {np.shape(given)}", given)
+    require(rows.shape in ((n, r), (1, r)), "fields", f"array of shape {rows.shape}", f"({n}, {r}), (1, {r}) or ({n},)")
+    return np.broadcast_to(rows, (n, r)).copy()
 
 
 def order_in_the_plane(u: Array) -> dict[str, Array]:

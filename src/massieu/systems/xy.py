@@ -24,7 +24,9 @@ class XY(VectorSpins):
 
     name: ClassVar[str] = "xy"
     summary: ClassVar[str] = "XY model on any graph, H = -sum_{i<j} J_ij cos(theta_i - theta_j), d^n theta"
-    source: ClassVar[str] = "exact: rings in closed form, quadrature on narrow graphs; annealed importance sampling beyond"
+    source: ClassVar[str] = (
+        "exact: rings in closed form, quadrature on narrow graphs; annealed importance sampling beyond"
+    )
 
     def vectors(self, x: Array) -> Array:
         return jnp.stack([jnp.cos(x), jnp.sin(x)], axis=1)
@@ -44,7 +46,7 @@ class XY(VectorSpins):
         return found | {"helicity": (stiffness - self.beta * current**2) / self.size}
 
     def bonds_along(self) -> np.ndarray | None:
-        """Bonds (m, 2) along the first axis of a periodic hypercubic lattice, from a site to the next; None elsewhere."""
+        """Bonds (m, 2) along the first axis of a periodic hypercubic lattice, each to the next site; None elsewhere."""
         if self.sides is None or self.boundary != "periodic" or self.lattice == "triangular":
             return None
         bonds = self.bonds().bonds
