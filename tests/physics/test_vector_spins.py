@@ -1,7 +1,6 @@
 """Potts, clock and XY models: exact values against each other, what is trained against them, chains, bad input."""
 
 import jax.numpy as jnp
-import networkx
 import numpy as np
 import pytest
 
@@ -67,9 +66,8 @@ def test_xy_ring_and_chain_are_their_closed_forms(n, beta, j):
     ring, chain = XY(str(n), beta=beta, j=j), XY(str(n), beta=beta, j=j, boundary="open")
     _same(integrate_angles(ring.couplings, ring.field, beta), xy_ring(n, beta, j))
     _same(integrate_angles(chain.couplings, chain.field, beta), xy_chain(n, beta, j))
-    graph = networkx.cycle_graph(n)
-    networkx.set_edge_attributes(graph, j, "weight")
-    found = XY(couplings=graph, beta=beta).known().best
+    places = np.random.default_rng(n).permutation(n)  # the ring is recognised by its couplings
+    found = XY(couplings=ring.couplings[np.ix_(places, places)], beta=beta).known().best
     assert found.method == "XY ring, closed form" and found.F == xy_ring(n, beta, j).F
 
 
@@ -77,14 +75,14 @@ def test_rotors_in_fields_alone_and_a_clock_of_many_directions():
     h = np.random.default_rng(1).normal(size=(3, 2))
     alone = XY(couplings=np.zeros((3, 3)), fields=h, beta=1.7).known()
     _same(alone.best, alone.ideal)
-    rotors, many = XY("3x3", beta=0.9).known().best, Clock("3x3", q=16, beta=0.9).known().best
-    assert many.lnZ.value + 9 * np.log(2 * np.pi / 16) == pytest.approx(rotors.lnZ.value, abs=1e-6)
+    rotors, many = XY("2x3", beta=0.9).known().best, Clock("2x3", q=20, beta=0.9).known().best
+    assert many.lnZ.value + 6 * np.log(2 * np.pi / 20) == pytest.approx(rotors.lnZ.value, abs=1e-6)
     assert many.E.value == pytest.approx(rotors.E.value, abs=1e-5)
 
 
 def test_what_is_too_wide_is_annealed():
-    wide = Potts("5x5", q=5, beta=0.4)
-    assert largest_table(wide.couplings, 5) > MOST_STATES
+    wide = Potts("6x6", q=5, beta=0.4)
+    assert largest_table(wide.couplings, wide.field, 5) > MOST_STATES
     with pytest.raises(ValueError, match="more than"):
         eliminate(wide.couplings, wide.field, wide.directions, 0.4)
     assert integrate_angles(XY("6x6").couplings, np.zeros((36, 2)), 1.0) is None

@@ -23,29 +23,47 @@ MOST_STATES = 2**21  # of the largest table
 MOST_ENUMERATED = 2**24
 
 
-def largest_table(couplings: np.ndarray, q: int) -> float:
-    """States of the largest table that summing over the sites of the graph (n, n) needs."""
+def largest_table(couplings: np.ndarray, field: np.ndarray, q: int) -> float:
+    """States of the largest table that summing over the sites of the graph (n, n) with fields (n, r) needs."""
+    return float(q) ** _widest(pinned(couplings, field, np.zeros((1, field.shape[1])))[0])
+
+
+def _widest(couplings: np.ndarray) -> int:
+    """Sites in the largest table."""
     order = elimination_order(couplings)
-    widest = max(len(blanket) for blanket in markov_blankets(couplings[np.ix_(order, order)]))
-    return float(q) ** (widest + 1)
+    return 1 + max(len(blanket) for blanket in markov_blankets(couplings[np.ix_(order, order)]))
+
+
+def pinned(couplings: np.ndarray, field: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The other sites around the one with most neighbours in state 0, if there are no fields: couplings, fields, ln q.
+
+    All its states have the same weight, by the group s -> s + 1 mod q.
+    """
+    n = len(couplings)
+    if n == 1 or np.any(field):
+        return couplings, field, 0.0
+    hub = int(np.argmax(np.count_nonzero(couplings, axis=1)))
+    kept = np.arange(n) != hub
+    return couplings[np.ix_(kept, kept)], couplings[kept, hub][:, None] * directions[0], math.log(len(directions))
 
 
 def eliminate(couplings: np.ndarray, field: np.ndarray, directions: np.ndarray, beta: float) -> Thermodynamics:
-    """F, E, S, C, exact to rounding: couplings (n, n), field (n, r), directions (q, r).
+    """F, E, S, C, exact to rounding: couplings (n, n), field (n, r), directions (q, r) as in `pinned`.
 
     ValueError where a table would have more than MOST_STATES states.
     """
     check_beta(beta)
-    n, q = len(couplings), len(directions)
+    q = len(directions)
+    couplings, field, log_copies = pinned(couplings, field, directions)
+    n, widest = len(couplings), _widest(couplings)
+    if q**widest > MOST_STATES:
+        raise ValueError(f"a table of {q}^{widest} states is more than {MOST_STATES}")
     order = elimination_order(couplings)
     ranked, field = couplings[np.ix_(order, order)], field[order]
     blankets = markov_blankets(ranked)
-    widest = max(map(len, blankets))
-    if q ** (widest + 1) > MOST_STATES:
-        raise ValueError(f"a table of {q}^{widest + 1} states is more than {MOST_STATES}")
     pair = -directions @ directions.T
     tables: list[tuple[tuple[int, ...], Moments]] = []
-    done = states(np.zeros(()), beta)
+    done = states(np.zeros(()), beta, log_copies)
     for k in range(n)[::-1]:
         scope = (*blankets[k].tolist(), k)
         own: list[tuple[tuple[int, ...], Moments]] = [((k,), states(-directions @ field[k], beta))]
@@ -57,8 +75,7 @@ def eliminate(couplings: np.ndarray, field: np.ndarray, directions: np.ndarray, 
             done = done.times(left)
         else:
             tables.append((scope[:-1], left))
-    width = f"tables of up to {q}^{widest + 1} states"
-    return done.totals(beta, f"transfer matrix ({width})" if widest < n - 1 else f"enumeration ({q}^{n} states)")
+    return done.totals(beta, f"exact sum, site by site (tables of {q}^{widest} states)")
 
 
 def _joined(own: list[tuple[tuple[int, ...], Moments]], scope: tuple[int, ...], q: int) -> Moments:
@@ -104,24 +121,13 @@ def plane_angles(couplings: np.ndarray, field: np.ndarray, beta: float, most: in
 
 
 def integrate_angles(couplings: np.ndarray, field: np.ndarray, beta: float) -> Thermodynamics | None:
-    """F, E, S, C of H with u = (cos theta, sin theta), measure d^n theta, by quadrature; None where it is too wide.
-
-    field (n, 2); without it the angles are those relative to the site of most neighbours.
-    """
+    """F, E, S, C of H with u = (cos theta, sin theta), measure d^n theta, by quadrature; None where it is too wide."""
     k = plane_angles(couplings, field, beta)
-    if k is None:
-        return None
-    n, turned = len(couplings), 0.0
-    if n > 1 and not np.any(field):
-        hub, turned = int(np.argmax(np.count_nonzero(couplings, axis=1))), math.log(2 * math.pi)
-        kept = np.arange(n) != hub
-        field = np.stack([couplings[kept, hub], np.zeros(n - 1)], axis=1)
-        couplings = couplings[np.ix_(kept, kept)]
-    if largest_table(couplings, k) > MOST_STATES:
+    if k is None or largest_table(couplings, field, k) > MOST_STATES:
         return None
     angles = 2 * np.pi * np.arange(k) / k
     found = eliminate(couplings, field, np.stack([np.cos(angles), np.sin(angles)], axis=1), beta)
     assert found.E is not None and found.C is not None
-    lnZ = found.lnZ.value + len(couplings) * math.log(2 * math.pi / k) + turned
+    lnZ = found.lnZ.value + len(couplings) * math.log(2 * math.pi / k)
     method = f"quadrature, {k} angles a circle"
     return Thermodynamics.from_log_partition(lnZ, found.E.value, found.C.value / beta**2, beta, method)

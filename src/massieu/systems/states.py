@@ -59,7 +59,7 @@ class StateSpins(VectorSpins):
         from massieu.exact.elimination import MOST_STATES as OF_TABLE
         from massieu.exact.elimination import eliminate, largest_table
 
-        if largest_table(self.couplings, self.q) <= OF_TABLE:
+        if largest_table(self.couplings, self.field, self.q) <= OF_TABLE:
             return eliminate(self.couplings, self.field, self.directions, self.beta)
         return ais_sites(self.sites(), self.beta, seed=seed)
 

@@ -32,8 +32,9 @@ def _fields(system: LatticeField, x: np.ndarray) -> Figure:
 
 
 def _states(system: StateSpins, x: np.ndarray) -> Figure:
-    """States by colour, one each."""
-    return _coloured(system, x, (-0.5, system.q - 0.5), "tab10" if system.q <= 10 else "hsv", "state")
+    """States by colour, one each; around the circle where they are directions of the plane."""
+    apart = system.q <= 10 and system.components == system.q
+    return _coloured(system, x, (-0.5, system.q - 0.5), "tab10" if apart else "hsv", "state")
 
 
 def _angles(system: XY, x: np.ndarray) -> Figure:
