@@ -31,7 +31,7 @@ from massieu.systems.couplings import (
 )
 
 DEFAULT = "4x4"
-PICTURED = ("square", "hypercubic", "triangular")  # one site a cell: a configuration is a picture
+PICTURED = ("chain", "square", "cubic", "hypercubic", "triangular")  # one site a cell: a configuration is a picture
 
 
 class VectorSpins(ClassicalSystem):

@@ -47,7 +47,7 @@ class XY(VectorSpins):
 
     def bonds_along(self) -> np.ndarray | None:
         """Bonds (m, 2) along the first axis of a periodic hypercubic lattice, each to the next site; None elsewhere."""
-        if self.sides is None or self.boundary != "periodic" or self.lattice == "triangular":
+        if self.sides is None or self.sides[0] == 1 or self.boundary != "periodic" or self.lattice == "triangular":
             return None
         bonds = self.bonds().bonds
         places = np.stack(np.unravel_index(bonds, self.sides), axis=-1)  # (m, 2, dim)
