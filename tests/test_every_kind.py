@@ -13,6 +13,8 @@ LONG = pytest.mark.acceptance
 KINDS = {
     "ising": (lambda: ms.Ising(l=3), {}),
     "sk": (lambda: ms.SK(n=5), {}),
+    "potts": (lambda: ms.Potts("3"), {}),
+    "xy": (lambda: ms.XY("3", fields=0.1), {}),
     "trap": (lambda: ms.systems.CoulombTrap(n=2), {}),
     "phi4": (lambda: ms.systems.Phi4(l=2), {}),
     "tfim": (lambda: ms.systems.TransverseIsing(shape="3"), {}),

@@ -292,7 +292,8 @@ def test_every_named_density_of_fields_runs_two_steps(density, tmp_path):
 
 
 PRESETS = {"sk": ["--n", "8"], "hopfield": ["--n", "8"], "coulomb-trap": ["--n", "4"], "phi4": ["--l", "2"],
-           "ising-dual": ["--l", "2"], "mw": [], "lj": [], "dimer": ["--solvent", "1"]}  # fmt: skip
+           "ising-dual": ["--l", "2"], "mw": [], "lj": [], "dimer": ["--solvent", "1"],
+           "potts": ["--shape", "2x3"], "clock": ["--shape", "5"], "xy": ["--shape", "2x3"]}  # fmt: skip
 
 
 @pytest.mark.parametrize("system", PRESETS)

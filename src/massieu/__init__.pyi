@@ -18,6 +18,7 @@ from .runs.run import problem as problem
 from .systems.base import ClassicalSystem as ClassicalSystem
 from .systems.base import PairwiseSpins as PairwiseSpins
 from .systems.base import parameter as parameter
+from .systems.clock import Clock as Clock
 from .systems.coulomb_trap import CoulombTrap as CoulombTrap
 from .systems.edwards_anderson import EdwardsAnderson as EdwardsAnderson
 from .systems.electron_gas import ElectronGas as ElectronGas
@@ -26,6 +27,7 @@ from .systems.ising import Ising as Ising
 from .systems.ising_dual import IsingDual as IsingDual
 from .systems.periodic_electrons import PeriodicElectrons as PeriodicElectrons
 from .systems.phi4 import Phi4 as Phi4
+from .systems.potts import Potts as Potts
 from .systems.quantum import QuantumSystem as QuantumSystem
 from .systems.quantum_dot import QuantumDot as QuantumDot
 from .systems.qubits import Heisenberg as Heisenberg
@@ -35,4 +37,5 @@ from .systems.qubits import TransverseIsing as TransverseIsing
 from .systems.sk import SK as SK
 from .systems.spins import Spins as Spins
 from .systems.trapped_electrons import TrappedElectrons as TrappedElectrons
+from .systems.xy import XY as XY
 from .version import __version__ as __version__

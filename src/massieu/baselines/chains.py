@@ -3,7 +3,7 @@
 ais         annealed importance sampling: independent walkers from a solvable start           ln Z, E
 smc         sequential Monte Carlo: the same with resampling, several populations             ln Z, E
 hmc         Hamiltonian Monte Carlo chains at beta (continuous systems)                       E, observables
-metropolis  single-spin heat bath, or Gaussian moves of all coordinates, at beta              E, observables
+metropolis  single-site heat bath, or Gaussian moves of all coordinates, at beta              E, observables
 umbrella    chains in windows along the system's reaction coordinate, put together by WHAM    free-energy difference
 
 One module: five methods on the same annealing paths and moves, behind one table.
@@ -25,8 +25,6 @@ from massieu import statistics
 from massieu.errors import InputError, one_of, require
 from massieu.exact.annealed import (
     bridge,
-    columns_energy,
-    heat_bath,
     hmc,
     log_mean_weight,
     new_key,
@@ -41,6 +39,7 @@ from massieu.methods.method import method_of
 from massieu.principle import Estimate
 from massieu.systems.base import ClassicalSystem, PairwiseSpins, Path
 from massieu.systems.inheritance import by_class, holds
+from massieu.systems.states import StateSpins
 
 METHODS = ("ais", "smc", "hmc", "metropolis", "umbrella")
 LEAPFROG = 5
@@ -104,25 +103,27 @@ def baseline(system: ClassicalSystem, method: str, walkers: int = 1000, stages: 
 def classical(system: Any) -> Any:
     """The system; InputError unless it is classical, and walkers sample its Hamiltonian and not its parent's."""
     require(method_of(system).baselines == "chains", "system", system.name, "a classical one")
-    own = type(system).energy is PairwiseSpins.energy if _of_spins(system) else holds(type(system), "path")
+    base = _of_sites(system)
+    own = type(system).energy is base.energy if base else holds(type(system), "path")
     require(own, "system", type(system).__name__, "one with a `path` of its own: its energy is not that of its parent")
     return system
 
 
-def _of_spins(system: ClassicalSystem) -> bool:
-    return by_class({PairwiseSpins: True}, type(system)) or False
+def _of_sites(system: ClassicalSystem) -> Any:
+    """The base class of systems of discrete sites, whose `sites()` a heat bath visits; None for continuous ones."""
+    return by_class({PairwiseSpins: PairwiseSpins, StateSpins: StateSpins}, type(system))
 
 
 def default_chain(system: ClassicalSystem) -> str:
     """The chain that suits discrete or continuous x."""
-    return "metropolis" if _of_spins(system) else "hmc"
+    return "metropolis" if _of_sites(system) else "hmc"
 
 
 # ---- annealing
 
 
-def _annealing(system: Any, stages: int, seed: int) -> _SpinAnnealing | _FieldAnnealing:
-    return (_SpinAnnealing if _of_spins(system) else _FieldAnnealing)(system, stages, seed)
+def _annealing(system: Any, stages: int, seed: int) -> _SiteAnnealing | _FieldAnnealing:
+    return (_SiteAnnealing if _of_sites(system) else _FieldAnnealing)(system, stages, seed)
 
 
 def _annealed(annealing: Any, method: str, walkers: int, stages: int, seed: int):
@@ -172,25 +173,22 @@ class _FieldAnnealing:
         return x[..., index]
 
 
-class _SpinAnnealing:
+class _SiteAnnealing:
     """Heat-bath sweeps at rising beta from infinite temperature; walkers are columns (n, W)."""
 
-    def __init__(self, system: PairwiseSpins, stages: int, seed: int):
-        self.system, self.rng = system, np.random.default_rng(seed + 1)
-        self.beta, self.log_base = system.beta, system.size * math.log(2.0)
+    def __init__(self, system: PairwiseSpins | StateSpins, stages: int, seed: int):
+        self.sites, self.rng = system.sites(), np.random.default_rng(seed + 1)
+        self.beta, self.log_base, self.energy = system.beta, self.sites.log_states, self.sites.energy
         self.betas = np.linspace(0.0, system.beta, math.ceil(stages / SEGMENT) * SEGMENT + 1)
 
     def start(self, walkers: int) -> np.ndarray:
-        return self.rng.choice([-1.0, 1.0], size=(self.system.size, walkers))
-
-    def energy(self, s: np.ndarray) -> np.ndarray:
-        return columns_energy(s, self.system.couplings, self.system.field)
+        return self.sites.start(self.rng, walkers)
 
     def carry(self, s: np.ndarray, segment: int) -> tuple[np.ndarray, np.ndarray]:
         s, log_w = s.copy(), np.zeros(s.shape[1])
         for k in range(segment * SEGMENT, (segment + 1) * SEGMENT):
             log_w -= (self.betas[k + 1] - self.betas[k]) * self.energy(s)
-            heat_bath(s, self.system.couplings, self.system.field, self.betas[k + 1], self.rng)
+            self.sites.sweep(s, self.betas[k + 1], self.rng)
         return s, log_w
 
     @staticmethod
@@ -221,20 +219,22 @@ def _umbrella(system: ClassicalSystem, moves: int, seed: int) -> tuple[dict[str,
 
 def chains(system: Any, method: str, stages: int, seed: int) -> tuple[Array, dict[str, float]]:
     """States (CHAINS, T, *shape) of chains of 20 x stages moves at the system's beta, T <= RECORDS, and details."""
-    if _of_spins(system):
+    if _of_sites(system):
         if method == "hmc":
-            raise InputError(f"method = hmc: must be ais, smc or metropolis for {system.name}, discrete spins")
-        return _spin_chains(system, 20 * stages, seed)
+            raise InputError(
+                f"method = hmc: must be ais, smc or metropolis for {system.name}, whose states are discrete"
+            )
+        return _site_chains(system, 20 * stages, seed)
     return _field_chains(system, method, 20 * stages, seed)
 
 
-def _spin_chains(system: PairwiseSpins, sweeps: int, seed: int) -> tuple[Array, dict[str, float]]:
-    """States (CHAINS, T, n) of single-spin heat bath from random starts."""
-    rng, kept = np.random.default_rng(seed), []
-    s = rng.choice([-1.0, 1.0], size=(system.size, CHAINS))
+def _site_chains(system: PairwiseSpins | StateSpins, sweeps: int, seed: int) -> tuple[Array, dict[str, float]]:
+    """States (CHAINS, T, n) of single-site heat bath from random starts."""
+    sites, rng, kept = system.sites(), np.random.default_rng(seed), []
+    s = sites.start(rng, CHAINS)
     every = max(1, sweeps // RECORDS)
     for sweep in range(sweeps):
-        heat_bath(s, system.couplings, system.field, system.beta, rng)
+        sites.sweep(s, system.beta, rng)
         if sweep >= BURN_IN * sweeps and sweep % every == 0:
             kept.append(s.T.copy())
     return jnp.asarray(np.stack(kept, axis=1)), {"sweeps": sweeps, "recorded_every": every}

@@ -1,3 +1,4 @@
+from .angle_blanket import AngleBlanket as AngleBlanket
 from .blanket import BlanketMADE as BlanketMADE
 from .boxed import BoxedDimer as BoxedDimer
 from .central import CentralFlow as CentralFlow
@@ -21,6 +22,9 @@ from .neural_rg import NeuralRG as NeuralRG
 from .pixelcnn import PixelCNN as PixelCNN
 from .product import ProductSpins as ProductSpins
 from .recurrent import RNN as RNN
+from .relative import Relative as Relative
+from .state_blanket import StateBlanket as StateBlanket
+from .states import StateMADE as StateMADE
 from .symmetric import Symmetrised as Symmetrised
 from .symmetric import Translated as Translated
 from .symmetric import spin_flip as spin_flip

@@ -44,9 +44,17 @@ class AbstractAutoregressive(AbstractDistribution):
     ) -> tuple[Cache, Array]:
         """Take in the spin of rank k-1 (0 for k = 0); return the cache and the logit of rank k."""
 
+    def choose(self, u: Array, logit: Array) -> Array:
+        """The value that the uniform number u selects from a conditional."""
+        return draw(u, logit)
+
+    def log_conditional(self, s: Array, logit: Array) -> Array:
+        """ln p(s_k | s_<k) of a value with that logit."""
+        return jax.nn.log_sigmoid(s * logit)
+
     def _log_prob(self, x: Array, condition: Array | None = None) -> Array:
         s = x[self.order]
-        return jnp.sum(jax.nn.log_sigmoid(s * self.logits(s, condition)))
+        return jnp.sum(self.log_conditional(s, self.logits(s, condition)))
 
     def _sample_and_log_prob(self, key: Array, condition: Array | None = None) -> tuple[Array, Array]:
         s, log_p = visit_all(self, jax.random.uniform(key, self.shape), condition)
@@ -57,14 +65,14 @@ class AbstractAutoregressive(AbstractDistribution):
 
 
 def visit_all(density: AbstractAutoregressive, u: Array, condition: Array | None) -> tuple[Array, Array]:
-    """Draw the first len(u) ranks one after the other with the uniform numbers u; spins by rank and their ln p."""
+    """Draw the first len(u) ranks one after the other with the uniform numbers u; values by rank and their ln p."""
 
     def visit(carry: tuple[Cache, Array], inputs: tuple[Array, Array]) -> tuple[tuple[Cache, Array], tuple]:
         cache, previous = carry
         k, u = inputs
         cache, logit = density.next_logit(cache, k, previous, condition)
-        spin = draw(u, logit)
-        return (cache, spin), (spin, jax.nn.log_sigmoid(spin * logit))
+        value = density.choose(u, logit)
+        return (cache, value), (value, density.log_conditional(value, logit))
 
     start = (density.start(condition), jnp.zeros((), u.dtype))
     _, (s, log_p) = jax.lax.scan(visit, start, (jnp.arange(len(u)), u))

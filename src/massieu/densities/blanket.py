@@ -70,8 +70,8 @@ class BlanketMADE(AbstractAutoregressive):
         # up to the last spin with a coupled one after it; one, so that uncoupled spins need no case of their own
         head = 1 + int(np.max(np.nonzero(np.triu(self.couplings, 1))[0], initial=0))
         later = [k + 1 + np.flatnonzero(self.couplings[k, k + 1 :]) for k in range(head)]
-        self.parents, self.mask = _padded(markov_blankets(self.couplings)[:head])
-        self.children, real = _padded(later)
+        self.parents, self.mask = padded(markov_blankets(self.couplings)[:head])
+        self.children, real = padded(later)
         self.child_couplings = self.couplings[np.arange(head)[:, None], self.children] * real
         self.mixing = _field_mixtures(self.couplings, self.parents, self.mask, width, rng)
         constant = np.any(field != 0)
@@ -157,7 +157,7 @@ def _log_cosh_ratio(x: Array, y: Array) -> Array:
     return 2 * y + jax.nn.softplus(-2 * (x + y)) - jax.nn.softplus(-2 * (x - y))
 
 
-def _padded(lists: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def padded(lists: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Index lists as one (len, longest) array, padded with 0, and the mask of real entries."""
     longest = max([1, *map(len, lists)])
     index, mask = np.zeros((len(lists), longest), int), np.zeros((len(lists), longest))

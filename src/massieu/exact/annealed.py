@@ -10,6 +10,7 @@ The batch of walkers is the *last* axis of every array: sums over particles then
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -200,6 +201,30 @@ def columns_energy(s: np.ndarray, couplings: np.ndarray, field: np.ndarray) -> n
     return -0.5 * np.sum(s * (couplings @ s), axis=0) - field @ s
 
 
+class Sites(NamedTuple):
+    """Discrete sites that a heat bath visits, walkers in columns s (n, W).
+
+    log_states: ln of the number of states; start(rng, W) -> s at infinite temperature; energy(s) -> (W,);
+    sweep(s, beta, rng) visits every site once, in place.
+    """
+
+    log_states: float
+    start: Callable[[np.random.Generator, int], np.ndarray]
+    energy: Callable[[np.ndarray], np.ndarray]
+    sweep: Callable[[np.ndarray, float, np.random.Generator], None]
+
+
+def spin_sites(couplings: np.ndarray, field: np.ndarray) -> Sites:
+    """Spins +-1 with H = -sum_{i<j} J_ij s_i s_j - sum_i h_i s_i."""
+    n = len(field)
+    return Sites(
+        n * math.log(2.0),
+        lambda rng, walkers: rng.choice([-1.0, 1.0], size=(n, walkers)),
+        lambda s: columns_energy(s, couplings, field),
+        lambda s, beta, rng: heat_bath(s, couplings, field, beta, rng),
+    )
+
+
 def ais_spins(
     couplings: np.ndarray,
     field: np.ndarray | float | None,
@@ -210,21 +235,28 @@ def ais_spins(
 ) -> Thermodynamics:
     """ln Z, F, E, S of any number of spins by annealing independent walkers from infinite temperature; totals.
 
+    As `ais_sites`.
+    """
+    check_beta(beta)
+    return ais_sites(spin_sites(*check_problem(couplings, field)), beta, walkers, sweeps, seed)
+
+
+def ais_sites(sites: Sites, beta: float, walkers: int = 1000, sweeps: int = 500, seed: int = 0) -> Thermodynamics:
+    """ln Z, F, E, S of discrete sites by annealing independent walkers from infinite temperature; totals.
+
     `sweeps` heat-bath sweeps at inverse temperatures rising linearly to beta, then sweeps/5 more at beta for E.
     Errors come from the spread of the weights; the effective number of walkers is in `method` (below 20: distrust).
     """
-    check_beta(beta)
-    couplings, field = check_problem(couplings, field)
     rng = np.random.default_rng(seed)
-    s = rng.choice([-1.0, 1.0], size=(len(field), walkers))
-    betas, log_w = np.linspace(0.0, beta, sweeps + 1), np.full(walkers, len(field) * np.log(2.0))
+    s = sites.start(rng, walkers)
+    betas, log_w = np.linspace(0.0, beta, sweeps + 1), np.full(walkers, sites.log_states)
     for now, after in itertools.pairwise(betas):
-        log_w -= (after - now) * columns_energy(s, couplings, field)
-        heat_bath(s, couplings, field, after, rng)
+        log_w -= (after - now) * sites.energy(s)
+        sites.sweep(s, after, rng)
     mean = np.zeros(walkers)
     for _ in range(last := max(1, sweeps // 5)):
-        mean += columns_energy(s, couplings, field) / last
-        heat_bath(s, couplings, field, beta, rng)
+        mean += sites.energy(s) / last
+        sites.sweep(s, beta, rng)
     lnZ, ess = log_mean_weight(log_w)
     method = f"annealed importance sampling (ESS {ess:.0f} of {walkers})"
     return Thermodynamics.from_estimates(lnZ, weighted_mean(mean, log_w), beta, method)

@@ -4,6 +4,7 @@ from .base import ClassicalSystem as ClassicalSystem
 from .base import PairwiseSpins as PairwiseSpins
 from .base import Reference as Reference
 from .base import parameter as parameter
+from .clock import Clock as Clock
 from .coulomb_trap import CoulombTrap as CoulombTrap
 from .dimer import Dimer as Dimer
 from .electron_gas import ElectronGas as ElectronGas
@@ -15,6 +16,7 @@ from .lennard_jones import LennardJones as LennardJones
 from .molecule import Molecule as Molecule
 from .periodic_electrons import PeriodicElectrons as PeriodicElectrons
 from .phi4 import Phi4 as Phi4
+from .potts import Potts as Potts
 from .quantum import QuantumSystem as QuantumSystem
 from .quantum_dot import QuantumDot as QuantumDot
 from .qubits import Heisenberg as Heisenberg
@@ -25,3 +27,4 @@ from .sk import SK as SK
 from .table import SYSTEMS as SYSTEMS
 from .trapped_electrons import TrappedElectrons as TrappedElectrons
 from .water import MonatomicWater as MonatomicWater
+from .xy import XY as XY

@@ -24,6 +24,9 @@ from massieu.principle import Estimate
 from massieu.systems.inheritance import holds
 from massieu.systems.table import parameters
 
+if TYPE_CHECKING:
+    from massieu.exact.annealed import Sites
+
 INIT_FALSE = r"Using `field\(init=False\)` on `equinox"
 UNITS = {"energy": "dimensionless", "length": "dimensionless"}
 
@@ -247,6 +250,12 @@ class PairwiseSpins(ClassicalSystem):
     def observables(self, x: Array) -> dict[str, Array]:
         m = jnp.mean(x)
         return {"m": m, "abs_m": jnp.abs(m), "m2": m**2}
+
+    def sites(self) -> Sites:
+        """The spins as sites for a heat bath."""
+        from massieu.exact.annealed import spin_sites
+
+        return spin_sites(self.couplings, self.field)
 
     def default_density(self, seed: int) -> Any:
         from massieu.densities.blanket import BlanketMADE

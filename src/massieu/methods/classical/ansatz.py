@@ -9,18 +9,30 @@ from functools import partial
 from typing import Any, NoReturn
 
 import jax
+import numpy as np
 from flowjax.distributions import AbstractDistribution
 
 from massieu import densities, estimators
 from massieu.densities.named import named
+from massieu.densities.relative import relative_angles
 from massieu.errors import InputError, require
 from massieu.methods.classical import by_example
-from massieu.methods.classical.options import OF_FIELDS, OF_OWN, OF_SPINS, ClassicalOptions
+from massieu.methods.classical.options import (
+    OF_ANGLES,
+    OF_FIELDS,
+    OF_OWN,
+    OF_SPINS,
+    OF_STATES,
+    ClassicalOptions,
+)
 from massieu.systems.base import ClassicalSystem, PairwiseSpins
 from massieu.systems.inheritance import by_class
 from massieu.systems.ising import Ising
 from massieu.systems.lattice_field import LatticeField
 from massieu.systems.phi4 import Phi4
+from massieu.systems.potts import Potts
+from massieu.systems.states import StateSpins
+from massieu.systems.xy import XY
 
 
 def make_density(system: ClassicalSystem, options: ClassicalOptions) -> Any:
@@ -34,7 +46,12 @@ def maker(system: ClassicalSystem, options: ClassicalOptions) -> Callable[[], An
     sizes = {k: v for k in ("width", "depth") if (v := getattr(options, k)) is not None}
     if kind == "auto" and not sizes and not options.symmetrise:
         return partial(system.default_density, options.seed)
-    by_name: dict[Any, Any] = {PairwiseSpins: (OF_SPINS, _spin_density), LatticeField: (OF_FIELDS, _field_density)}
+    by_name: dict[Any, Any] = {
+        PairwiseSpins: (OF_SPINS, _spin_density),
+        StateSpins: (OF_STATES, _state_density),
+        XY: (OF_ANGLES, _angle_density),
+        LatticeField: (OF_FIELDS, _field_density),
+    }
     nothing: Any = (OF_OWN, _named_density) if _is_bare(system) else ((), _own_density)
     names, make = by_class(by_name, type(system)) or nothing
     if kind not in ("auto", *names):
@@ -46,7 +63,7 @@ def check_named(system: ClassicalSystem, options: ClassicalOptions) -> None:
     """What making the density would refuse, without making it: one of the same class for a few sites stands for it."""
     maker(system, options)
     alike = dataclasses.replace(options, data=None)
-    few: dict[Any, Any] = {PairwiseSpins: Ising(l=2), LatticeField: Phi4(l=2)}
+    few: dict[Any, Any] = {PairwiseSpins: Ising(l=2), StateSpins: Potts("3"), XY: XY("3"), LatticeField: Phi4(l=2)}
     small = by_class(few, type(system))
     if small is not None:
         check_density(alike, make_density(small, alike))
@@ -111,6 +128,38 @@ def _spin_density(
     kind = "blanket" if kind == "auto" else kind
     make = makers.get(kind, partial(named, kind, n, key, **sizes))
     return (lambda: densities.Symmetrised(make(), *densities.spin_flip(n))) if options.symmetrise else make
+
+
+def _state_density(
+    system: StateSpins, kind: str, options: ClassicalOptions, sizes: dict[str, int]
+) -> Callable[[], Any]:
+    """Of q states; without fields exactly the same for s -> s + 1 mod q."""
+    _never_symmetrised(system, options)
+    if kind in ("auto", "blanket"):
+        require("depth" not in sizes, "depth", options.depth, f"left out for the density {kind}, which has one layer")
+        width, couplings = options.width or 32, system.couplings
+        return lambda: densities.StateBlanket(
+            couplings, system.directions, system.field, width=width, seed=options.seed
+        )
+    free = system.size > 1 and not np.any(system.field)
+    make = partial(densities.StateMADE, system.size - free, system.q, key=jax.random.key(options.seed), **sizes)
+    return (lambda: densities.Relative(make())) if free else make
+
+
+def _angle_density(system: XY, kind: str, options: ClassicalOptions, sizes: dict[str, int]) -> Callable[[], Any]:
+    """Without fields exactly the same where all angles turn together."""
+    _never_symmetrised(system, options)
+    free, couplings = not np.any(system.field), system.couplings
+    if kind in ("auto", "blanket"):
+        require("depth" not in sizes, "depth", options.depth, f"left out for the density {kind}, which has one layer")
+        width, knots = options.width or 16, system.knots()
+        return lambda: densities.AngleBlanket(couplings, system.field, width=width, knots=knots, seed=options.seed)
+    return partial(relative_angles, couplings, free=free, key=jax.random.key(options.seed), **sizes)
+
+
+def _never_symmetrised(system: ClassicalSystem, options: ClassicalOptions) -> None:
+    allowed = f"false for {system.name}, whose densities have its rotations exactly where there are no fields"
+    require(not options.symmetrise, "symmetrise", options.symmetrise, allowed)
 
 
 def _field_density(

@@ -57,6 +57,10 @@ def examples(options: ClassicalOptions, density: Any) -> Examples | None:
     fits = x.ndim > 0 and len(x) > 0 and x.shape[1:] == tuple(density.shape)
     require(fits, "data", f"of shape {x.shape}", f"configurations of shape (M, {', '.join(map(str, density.shape))})")
     require(bool(np.all(np.isfinite(x))), "data", "with NaN or infinity", "of finite numbers")
-    if getattr(density, "discrete", False):
+    states = getattr(density, "states", None)
+    if states is not None:
+        known = bool(np.all((x == np.round(x)) & (x >= 0) & (x < states)))
+        require(known, "data", f"with other values than 0 to {states - 1}", f"of states 0 to {states - 1}")
+    elif getattr(density, "discrete", False):
         require(bool(np.all(np.abs(x) == 1)), "data", "with other values than +-1", "of spins +-1")
     return Examples(jnp.asarray(x, options.precision), options.data_weight)

@@ -11,11 +11,14 @@ from matplotlib.patches import Patch
 from massieu.systems.base import ClassicalSystem, PairwiseSpins
 from massieu.systems.inheritance import by_class, holds
 from massieu.systems.lattice_field import LatticeField
+from massieu.systems.states import StateSpins
+from massieu.systems.vector_spins import VectorSpins
+from massieu.systems.xy import XY
 
 
 def samples(system: ClassicalSystem, x: np.ndarray) -> Figure:
     """Configurations drawn from the density: lattices as pictures, other spins as rows, particles as points."""
-    kinds: dict[Any, Any] = {PairwiseSpins: _spins, LatticeField: _fields}
+    kinds: dict[Any, Any] = {PairwiseSpins: _spins, StateSpins: _states, XY: _angles, LatticeField: _fields}
     return (by_class(kinds, type(system)) or _particles)(system, x)
 
 
@@ -32,6 +35,39 @@ def _fields(system: LatticeField, x: np.ndarray) -> Figure:
     figure = _lattices(x, system.sides, reach, "RdBu_r") if len(system.sides) > 1 else _rows(x, reach)
     figure.colorbar(figure.axes[0].images[0], ax=figure.axes, label="phi", shrink=0.6)
     return figure
+
+
+def _states(system: StateSpins, x: np.ndarray) -> Figure:
+    """States by colour, one each; around the circle where they are directions of the plane."""
+    apart = system.q <= 10 and system.components == system.q
+    return _coloured(system, x, (-0.5, system.q - 0.5), "tab10" if apart else "hsv", "state")
+
+
+def _angles(system: XY, x: np.ndarray) -> Figure:
+    """Angles by colour, around the circle."""
+    return _coloured(system, x, (-np.pi, np.pi), "twilight", "angle (rad)")
+
+
+def _coloured(system: VectorSpins, x: np.ndarray, between: tuple[float, float], colours: str, label: str) -> Figure:
+    """Pictures of lattices, or rows, with the scale of the colours beside them."""
+    sides = system.sides
+    figure = _lattices(x, sides, 1.0, colours) if sides and len(sides) > 1 and min(sides) > 1 else _rows(x)
+    shown = [image for axes in figure.axes for image in axes.images]
+    for image in shown:
+        image.set(cmap=_steps(colours, between) if label == "state" else colours, clim=between)
+    bar = figure.colorbar(shown[0], ax=figure.axes, label=label, shrink=0.9)
+    if label == "state":
+        bar.set_ticks(np.unique(np.linspace(0, between[1] - 0.5, 10).round()).tolist())
+    return figure
+
+
+def _steps(colours: str, between: tuple[float, float]) -> Any:
+    """One colour a state."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    count, table = round(between[1] - between[0]), colormaps[colours]
+    return ListedColormap([table(k) if table.N < 256 else table(k / count) for k in range(count)])
 
 
 def _lattices(x: np.ndarray, sides: tuple[int, ...], reach: float, colours: str) -> Figure:

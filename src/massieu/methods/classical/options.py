@@ -9,6 +9,8 @@ from massieu.errors import require
 from massieu.methods.options import Options, option
 
 OF_SPINS = ("blanket", "made", "transformer", "pixelcnn", "rnn", "product")
+OF_STATES = ("blanket", "made")
+OF_ANGLES = ("blanket", "circular-spline")
 OF_OWN = ("made", "transformer", "rnn", "product", "realnvp", "spline", "neural-ode", "monge-ampere", "circular-spline")
 OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere", "diffusion")
 
@@ -19,8 +21,8 @@ class ClassicalOptions(Options):
 
     density: str = option(
         "auto",
-        f"auto; of spins {', '.join(OF_SPINS)}; of fields {', '.join(OF_FIELDS)}; "
-        f"of systems of your own {', '.join(OF_OWN)}",
+        f"auto; of spins {', '.join(OF_SPINS)}; of q states {', '.join(OF_STATES)}; of fields {', '.join(OF_FIELDS)}; "
+        f"of angles {', '.join(OF_ANGLES)}; of systems of your own {', '.join(OF_OWN)}",
     )
     symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly")
     gradient: str = option(
