@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,17 +26,21 @@ def host_energy(function: HostFunction, shape: tuple[int, ...]) -> Callable[[Arr
     so that there is no second derivative.
     """
 
-    def on_host(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def on_host(bits: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        x = np.ascontiguousarray(bits).view(dtype)
+        x = x.reshape(bits.shape[: bits.ndim - (dtype.itemsize > 4)])
         try:
-            found = [checked_call(function, one) for one in np.asarray(x, float).reshape(-1, *shape)]
+            found = [checked_call(function, one) for one in x.astype(float).reshape(-1, *shape)]
         except Exception as error:  # whatever a calculator raises
             raise RunError(f"the calculator failed at a configuration ({error!r})") from None
         energy = np.array([float(value) for value, _ in found]).reshape(x.shape[: x.ndim - len(shape)])
-        return energy.astype(x.dtype), np.array([force for _, force in found], x.dtype).reshape(x.shape)
+        return energy.astype(dtype), np.array([force for _, force in found], dtype).reshape(x.shape)
 
     def both(x: Array) -> tuple[Array, Array]:
+        """Positions travel as bits: the callback's thread does not know of `jax.enable_x64` and would round them."""
         result = jax.ShapeDtypeStruct((), x.dtype), jax.ShapeDtypeStruct(shape, x.dtype)
-        return jax.pure_callback(on_host, result, x, vmap_method="expand_dims")
+        bits = jax.lax.bitcast_convert_type(x, jnp.uint32)  # (*shape, 2) in double precision
+        return jax.pure_callback(partial(on_host, dtype=x.dtype), result, bits, vmap_method="expand_dims")
 
     @jax.custom_vjp
     def energy(x: Array) -> Array:
