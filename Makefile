@@ -68,8 +68,8 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples docs release.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs release.py
 
 types: $(VENV)/.installed
 	$(BIN)/mypy

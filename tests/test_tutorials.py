@@ -1,4 +1,4 @@
-"""The tutorials run, and their final numbers are those that their texts state: each asserts its own in its last cell."""
+"""The tutorials run, and their final numbers are those that their texts state: the last cell of each asserts it."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_every_tutorial_is_on_the_site_and_ends_with_a_number():
         text = path.read_text()
         *_, last = re.findall(r"```\{code-cell\}.*?\n(.*?)```", text, re.DOTALL)
         assert last.startswith(":tags: [remove-cell]") and "assert " in last, path
-        assert "## The number" in text and "stated" in text or "expected" in text, path
+        assert "## The number" in text, path
 
 
 @pytest.mark.acceptance
@@ -50,8 +50,6 @@ def test_every_tutorial_is_on_the_site_and_ends_with_a_number():
 def test_tutorial_reaches_its_number(path, tmp_path):
     from myst_nb.core.read import read_myst_markdown_notebook  # the reader of the site
 
-    table = DOCS.parent / "tests" / "data" / "hydrogen_lrdmc.csv"
-    (tmp_path / table.name).write_bytes(table.read_bytes())
     notebook = read_myst_markdown_notebook(path.read_text(), path=path)
     assert executed(notebook, tmp_path)
 
