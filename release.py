@@ -1,6 +1,6 @@
 """The version of what is built: the tag's, `v1.2.3`, where a commit has one; that of the archive; or the next one's.
 
-hatchling runs this file. An archive made from a tree says its version in PKG-INFO, a clone in its tags, which it may lack.
+hatchling runs this file. A source archive says its version in PKG-INFO, a clone in its tags, which it may lack.
 """
 
 import re

@@ -4,7 +4,9 @@
 """
 
 import ast
+import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import massieu
@@ -18,12 +20,20 @@ copyright = "The massieu developers"
 version = release = massieu.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build"]  # keeps the site, executed notebooks and MathJax
 html_theme = "furo"
 html_title = "massieu"
-html_static_path: list[str] = []
 html_theme_options = {"navigation_with_keys": True}
 highlight_language = "none"  # most blocks are commands or equations; code says its language
+
+# MathJax from its package, so that the site needs nothing from outside
+STATIC = ROOT / "docs" / "_build" / "static"
+MATHJAX = Path(str(importlib.util.find_spec("mathjax").origin)).parent / "static" / "mathjax" / "es5"  # type: ignore[union-attr]
+FONTS = "output/chtml/fonts/woff-v2"
+shutil.copytree(MATHJAX / FONTS, STATIC / "mathjax" / FONTS, dirs_exist_ok=True)
+shutil.copy(MATHJAX / "tex-mml-chtml.js", STATIC / "mathjax")
+html_static_path = [str(STATIC)]
+mathjax_path = "mathjax/tex-mml-chtml.js"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
