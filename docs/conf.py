@@ -4,6 +4,7 @@
 """
 
 import ast
+import dataclasses
 import importlib.util
 import re
 import shutil
@@ -48,8 +49,9 @@ nb_merge_streams = True
 autodoc_typehints = "none"
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": False, "exclude-members": "__init__, __new__"}
+autodoc_default_options = {"members": True, "exclude-members": "__init__, __new__"}
 
+FIRST = ("minimize", "Run", "load", "sweep", "Estimate")
 GROUPS = {
     "Runs": ("report", "runs", "baselines", "principle", "errors", "learning"),
     "Systems": ("systems",),
@@ -75,7 +77,9 @@ def entries(names: list[str], where: str) -> str:
 
 def write_reference(app: object) -> None:
     """reference.md from the stubs, so that a new public name cannot be forgotten."""
-    public = names_of(PACKAGE / "__init__.pyi")
+    public = sorted(
+        names_of(PACKAGE / "__init__.pyi"), key=lambda n: FIRST.index(n[1]) if n[1] in FIRST else len(FIRST)
+    )
     parts = ["# Reference\n", "Names of `import massieu as ms`, from their docstrings.\n"]
     for title, rooms in GROUPS.items():
         parts += [f"## {title}\n", entries([n for module, n in public if module.split(".")[0] in rooms], "massieu")]
@@ -84,6 +88,7 @@ def write_reference(app: object) -> None:
     parts += ["## More systems: `massieu.systems`\n", entries(more, "massieu.systems")]
     densities = [name for _, name in names_of(PACKAGE / "densities" / "__init__.pyi")]
     parts += ["## Densities: `massieu.densities`\n", entries(densities, "massieu.densities")]
+    parts += ["## The principle: `massieu.principle`\n", "```{eval-rst}\n.. automodule:: massieu.principle\n```\n"]
     text = "\n".join(parts)
     page = ROOT / "docs" / "reference.md"
     if not page.exists() or page.read_text() != text:
@@ -109,10 +114,23 @@ def readable(app: object, what: str, name: str, obj: object, options: object, li
             found.append("")
         inside = block or (inside and not line.strip())
         found.append(line if block else plain(line.strip()))
-    lines[:] = found
+    lines[:] = found + parameters(obj)
+
+
+def parameters(obj: object) -> list[str]:
+    """The parameters of a system or of options with their defaults and their line of help."""
+    fields = dataclasses.fields(obj) if isinstance(obj, type) and dataclasses.is_dataclass(obj) else ()
+    said = [f for f in fields if f.metadata.get("help")]
+    return [""] + [f"* ``{f.name}`` ({plain(str(f.default))}): {plain(f.metadata['help'])}" for f in said]
+
+
+def skipped(app: object, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Fields of named tuples, which say nothing of themselves."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
 def setup(app) -> None:  # type: ignore[no-untyped-def]
     """Called by Sphinx."""
     app.connect("builder-inited", write_reference)
     app.connect("autodoc-process-docstring", readable)
+    app.connect("autodoc-skip-member", skipped)
