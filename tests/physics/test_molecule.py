@@ -116,15 +116,16 @@ def test_energy_of_the_host_in_batches_with_its_forces():
         np.testing.assert_allclose(gradient[index], -forces, rtol=1e-12)
 
 
-def test_energy_of_the_host_is_in_double_precision_where_jax_is_told_so_by_a_context():
-    """In a process whose default is single precision, as a script of a user's or a notebook is."""
+def test_energy_of_the_host_is_in_double_precision_where_its_thread_has_single():
+    """As in a script or a notebook: the thread of a callback does not know of the context of the program."""
     code = """
 import jax, numpy as np
 from massieu.physics.molecules import host_energy
 energy = host_energy(lambda x: (float(x.sum()), -np.ones((2, 3))), (2, 3))
 with jax.enable_x64(True):
     x = jax.numpy.full((5, 2, 3), 1 / 3)
-    value, slope = jax.jit(jax.vmap(jax.value_and_grad(energy)))(x)
+    program = jax.jit(jax.vmap(jax.value_and_grad(energy))).lower(x).compile()
+value, slope = program(x)
 assert value.dtype == slope.dtype == np.float64, value.dtype
 assert np.abs(np.asarray(value) - 2).max() < 1e-14, value
 assert energy(jax.numpy.full((2, 3), 0.5)).dtype == np.float32
