@@ -9,7 +9,6 @@ from massieu.learning.fit import fit
 from massieu.learning.inverse_ising import inverse_ising
 
 TINY = {"steps": 2, "batch": 16, "samples": 100, "reference": False}
-SMALL_GAS = {"n": 2, "theta": 0.5, "cutoff": 9}
 LONG = pytest.mark.acceptance
 KINDS = {
     "ising": (lambda: ms.Ising(l=3), {}),
@@ -18,8 +17,8 @@ KINDS = {
     "phi4": (lambda: ms.systems.Phi4(l=2), {}),
     "tfim": (lambda: ms.systems.TransverseIsing(shape="3"), {}),
     "dot": (lambda: ms.systems.QuantumDot(n=2), {}),
-    "gas": (lambda: ms.ElectronGas(**SMALL_GAS), {}),
-    "correlated": (lambda: ms.ElectronGas(**SMALL_GAS), {"states": "correlated"}),
+    "gas": (lambda: ms.ElectronGas(n=2, theta=0.5, cutoff=9), {"states": "flow"}),
+    "correlated": (lambda: ms.ElectronGas(n=2, theta=0.5), {"states": "correlated"}),
     "many": (lambda: ms.ElectronGas(n=7), {"states": "correlated"}),
     "hydrogen": (lambda: ms.systems.Hydrogen(n=1, clamped=True), {}),
     "protons": (lambda: ms.systems.Hydrogen(n=2), {}),

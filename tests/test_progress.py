@@ -25,10 +25,9 @@ def test_reference_is_shown_at_its_own_temperature_only(beta, shown):
 @pytest.mark.parametrize(
     "options", [{}, {"range": "beta:0.2:0.6"}, {"anneal": 0.0}], ids=["anneal", "range", "at once"]
 )
-def test_line_of_a_run_has_the_reference_where_it_applies(options, monkeypatch):
-    monkeypatch.setattr("massieu.progress.PLAIN_INTERVAL", -1.0)
+def test_line_of_a_run_has_the_reference_where_it_applies(options):
     stream = io.StringIO()
-    ms.minimize(ms.Ising(l=2), progress=Lines(stream=stream), steps=6, batch=16, samples=100, **options)
+    ms.minimize(ms.Ising(l=2), progress=Lines(stream=stream, interval=0.0), steps=6, batch=16, samples=100, **options)
     steps = [line for line in stream.getvalue().splitlines() if line.startswith("step")]
     assert len(steps) == 6
     expected = [k >= 3 for k in range(6)] if not options else ["anneal" in options] * 6

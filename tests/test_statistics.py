@@ -103,6 +103,12 @@ def test_frozen_chains_are_doubted_and_eigenstates_are_not(r_hat, acceptance, do
     assert bool(doubts({"r_hat": r_hat, "acceptance": acceptance}, None)) == doubted
 
 
+def test_a_factor_that_rests_on_few_samples_is_doubted():
+    """ln E[e^{2J}] is a bound on what it costs only where e^{2J} has been sampled."""
+    assert not doubts({"ess_of_jastrow": 0.5}, None)
+    assert "F and S" in doubts({"ess_of_jastrow": 1e-3}, None)[0]
+
+
 def test_r_hat_sees_a_difference_of_scale():
     """Chains of one mean and different widths: without ranks and folding R-hat would be 1."""
     x = np.random.default_rng(3).normal(size=(4, 500)) * np.array([1, 1, 1, 4.0])[:, None]

@@ -53,7 +53,7 @@ class Bernoullis(NamedTuple):
             return jax.vmap(energy)(samples.x.at[:, i].multiply(-1.0))
 
         after = jax.lax.map(flipped, jnp.arange(len(self.logit)), batch_size=AT_ONCE)
-        difference = jnp.mean(samples.x.T * (samples.energy - after), axis=1)  # H(s_i = +1) - H(s_i = -1)
+        difference = jnp.mean(samples.x.T * (samples.energy[None] - after), axis=1)  # H(s_i = +1) - H(s_i = -1)
         p = jax.nn.sigmoid(self.logit)
         return Bernoullis((p * (1 - p) * (difference + self.logit / beta)).astype(self.logit.dtype))
 

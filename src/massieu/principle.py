@@ -63,7 +63,7 @@ class Estimate(NamedTuple):
         if math.isnan(self.error) and math.isfinite(self.value):
             return f"{self.value:.4g} (error unknown)"
         if not (math.isfinite(self.value) and math.isfinite(self.error) and self.error > 0):
-            return f"{self.value:.10g}" + ("" if self.error == 0 else f" +- {self.error}")
+            return f"{self.value + 0.0:.10g}" + ("" if self.error == 0 else f" +- {self.error}")
         digits = -math.floor(math.log10(self.error))
         last = round(self.error * 10**digits)
         if last == 10:

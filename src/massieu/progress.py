@@ -43,8 +43,9 @@ class Silent:
 class Lines:
     """step, F +- error, reference, ESS, rate and time left: every few seconds, or redrawn live in a terminal."""
 
-    def __init__(self, reference: Estimate | None = None, stream: Any = None):
+    def __init__(self, reference: Estimate | None = None, stream: Any = None, interval: float = PLAIN_INTERVAL):
         self.stream = sys.stdout if stream is None else stream
+        self.interval = interval  # seconds between lines; 0: a line for every step, in a terminal too
         self.reference, self.at_beta = reference, math.nan  # not nan: only there does the reference apply
         self.began = self.shown = time.monotonic()
         self.first: int | None = None
@@ -58,9 +59,9 @@ class Lines:
         if self.first is None:  # the first step compiles: it does not count for the rate
             self.first, self.began = step, now
         text = self._line(step, row, now, steps)
-        if self.stream.isatty():
+        if self.stream.isatty() and self.interval:
             self._live(step, steps, text)
-        elif now - self.shown > PLAIN_INTERVAL or step == steps or step == self.first:
+        elif now - self.shown >= self.interval or step == steps or step == self.first:
             self.shown = now
             self.say(f"step {step}/{steps}  {text}")
 

@@ -98,7 +98,7 @@ def test_exchange_translation_and_period(name):
     value, shift = log_psi(x), np.array([0.31, 0.17, 0.05][:dim])
     total = np.asarray(psi.reference(label).momenta)[0].sum(axis=0)
     phase = np.exp(2j * np.pi * shift @ total)
-    np.testing.assert_allclose(np.exp(complex(log_psi(x + shift) - value)), phase, atol=1e-10)
+    np.testing.assert_allclose(np.exp(complex(log_psi(x + shift[None]) - value)), phase, atol=1e-10)
     first = psi.spins[0]
     swapped = log_psi(jnp.concatenate([x[:first][::-1], x[first:]]))
     sign = (-1.0) ** (first * (first - 1) // 2)

@@ -75,8 +75,8 @@ def test_pairing_follows_translations():
     psi, protons = state(4, [[0.1, 0.2, -0.3]], 1), places(4)[0]
     shift = jnp.array([0.2, 0.1, -0.3])
     wave = np.exp(2j * np.pi * psi.vectors @ np.asarray(shift))
-    before, after = (psi.plane_waves.matrix(jnp.asarray(0), s) for s in (protons, protons + shift))
-    np.testing.assert_allclose(after, before * wave.conj()[:, None] * wave, atol=1e-10)
+    before, after = (psi.plane_waves.matrix(jnp.asarray(0), s) for s in (protons, protons + shift[None]))
+    np.testing.assert_allclose(after, before * wave.conj()[:, None] * wave[None], atol=1e-10)
 
 
 def value(psi, q, protons, x):
@@ -110,7 +110,7 @@ def test_symmetries(case):
     psi, (protons, x), q = state(n, twist, determinants), places(n), jnp.asarray(0)
     size = value(psi, q, protons, x)[0]
     shift = jnp.array([0.3, -0.1, 0.7])
-    assert value(psi, q, protons + shift, x + shift)[0] == pytest.approx(float(size), abs=1e-10)
+    assert value(psi, q, protons + shift[None], x + shift[None])[0] == pytest.approx(float(size), abs=1e-10)
     assert value(psi, q, protons[::-1], x)[0] == pytest.approx(float(size), abs=1e-10)
     wrapped, phase = value(psi, q, protons, x.at[0, 1].add(1.0))
     assert wrapped == pytest.approx(float(size), abs=1e-10)

@@ -71,8 +71,8 @@ def test_equivariance(flow):
     x, log_prob = flow.from_base(z)
     order, shift = jnp.array([3, 0, 4, 1, 2]), jnp.array([0.2, -0.4, 0.1])
     turn = jnp.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
-    for moved, expected in ((z[order], x[order]), (z + shift, x + shift), (z @ turn, x @ turn), (z.at[0, 0].add(1.0),
-                            x.at[0, 0].add(1.0))):  # fmt: skip
+    of_both = (lambda v: v[order], lambda v: v + shift[None], lambda v: v @ turn, lambda v: v.at[0, 0].add(1.0))
+    for moved, expected in ((change(z), change(x)) for change in of_both):
         found, other = flow.from_base(moved)
         np.testing.assert_allclose(found, expected, atol=1e-10)
         assert other == pytest.approx(float(log_prob), abs=1e-10)

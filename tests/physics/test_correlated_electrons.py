@@ -368,7 +368,7 @@ def test_ground_state_of_thirteen_electrons_is_below_the_unitary_flow():
     [
         ("quantum-dot --states correlated", "states = correlated: must be flow for quantum-dot"),
         ("electron-gas --interacting false --states correlated", "must be flow for the ideal gas"),
-        ("electron-gas --walkers 4", "walkers = 4: must be left out for flow states"),
+        ("electron-gas --states flow --walkers 4", "walkers = 4: must be left out for flow states"),
         ("electron-gas --states correlated --sampler mala", "sampler = mala: must be left out for correlated states"),
         ("electron-gas --states correlated --batch 20", "batch = 20: must be a multiple of walkers = 8"),
         ("electron-gas --n 4 --states correlated --backflow true", "backflow = True: must be left out for n = 4"),
@@ -396,3 +396,40 @@ def test_ln_psi_of_a_mixed_state_sums_determinants_and_factors():
         factors = [math.exp(float(factor.log(x))) for factor in psi.jastrow.factors()]
         terms.append(value * (of_factors @ factors))
     np.testing.assert_allclose(complex(jnp.exp(psi.log_psi(label, x))), sum(terms), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "states", "layers"),
+    [
+        ({"n": 3}, "correlated", None),
+        ({"n": 3, "cutoff": 9}, "flow", None),
+        ({"n": 3, "theta": 2.0}, "flow", None),
+        ({"n": 3, "interacting": False}, "flow", None),
+        ({"n": 1}, "flow", None),
+        ({"n": 7, "theta": 0.1}, "correlated", 0),
+        ({"n": 7, "theta": 1.0}, "correlated", 2),
+        ({"n": 7, "dim": 3, "rs": 4.0, "theta": 16.0}, "flow", None),
+    ],
+)
+def test_states_by_default_are_those_with_the_lower_free_energy(given, states, layers):
+    """A flow beneath the Jastrow factor where thermal states are alike, flows alone where nothing else is known."""
+    gas = ms.ElectronGas(**given)
+    method = method_of(gas)
+    options = method.configure(gas)
+    assert options.states == states
+    if layers is not None:
+        psi = method.ansatz(gas, options).psi
+        assert (psi.backflow is None) == bool(layers)
+        assert not layers or len(psi.flow.coefficients) == layers
+
+
+def test_a_density_decides_what_its_states_are():
+    gas = ms.ElectronGas(n=2, theta=0.5)
+    method = method_of(gas)
+    rho = method.ansatz(gas, method.configure(gas, states="flow"))
+    run = ms.minimize(gas, rho, steps=1, batch=16, samples=100, sampler="mala", reference=False)
+    assert run.options.states == "flow"
+    with pytest.raises(ms.InputError, match="cutoff = 9: must be left out for correlated states of few electrons"):
+        ms.minimize(ms.ElectronGas(n=2, theta=0.5, cutoff=9), states="correlated", steps=1)
+    with pytest.raises(ms.InputError, match="mix = 8: must be left out for correlated states"):
+        ms.minimize(ms.ElectronGas(n=2, theta=0.5, mix=8), states="correlated", steps=1)

@@ -34,7 +34,7 @@ def _exact(n, dim, rs, theta, twist):
 @pytest.mark.parametrize(("n", "dim", "rs", "theta", "twist"), [(2, 2, 10.0, 0.5, 0.0), (3, 2, 5.0, 0.25, 0.25)])
 def test_free_energy_is_an_upper_bound_within_half_a_percent(n, dim, rs, theta, twist):
     gas = ms.ElectronGas(n=n, dim=dim, rs=rs, theta=theta, twist=str(twist))
-    run = ms.minimize(gas, steps=60, batch=256, samples=6000, seed=1, remix=30)
+    run = ms.minimize(gas, states="flow", steps=60, batch=256, samples=6000, seed=1, remix=30)
     row = _exact(n, dim, rs, theta, twist)
     exact, slack = row["F"], abs(row["change"])
     assert run.F.value > exact - slack - 4 * run.F.error
@@ -50,7 +50,8 @@ def test_free_energy_is_an_upper_bound_within_half_a_percent(n, dim, rs, theta, 
 
 def test_ground_state_of_an_open_shell_mixes_its_determinants():
     row = _exact(3, 2, 5.0, 0.0, 0.0)
-    run = ms.minimize(ms.ElectronGas(n=3, dim=2, rs=5.0, theta=0.0), steps=50, batch=256, samples=6000, remix=25)
+    gas = ms.ElectronGas(n=3, dim=2, rs=5.0, theta=0.0)
+    run = ms.minimize(gas, states="flow", steps=50, batch=256, samples=6000, remix=25)
     assert run.E.value > row["E"] - abs(row["change"]) - 4 * run.E.error
     assert run.E.value < row["E"] + 0.005 * abs(row["E"]) + 2 * run.E.error
 
@@ -58,7 +59,7 @@ def test_ground_state_of_an_open_shell_mixes_its_determinants():
 def test_pair_of_opposite_spins_reaches_its_ground_state():
     gas = ms.ElectronGas(n=2, rs=5.0, theta=0.0625, polarised=False)
     exact = next(e for e in DATA["unpolarised_pair"] if e["key"] == "ueg.2d.unpol.N2.rs5.Theta0.0625")
-    run = ms.minimize(gas, steps=60, batch=256, samples=6000, seed=1, remix=30)
+    run = ms.minimize(gas, states="flow", steps=60, batch=256, samples=6000, seed=1, remix=30)
     assert run.F.value > 2 * exact["F_per_N"] - 4 * run.F.error
     assert run.F.value < 2 * exact["F_per_N"] + 0.01 * abs(2 * exact["F_per_N"]) + 2 * run.F.error
 

@@ -14,9 +14,21 @@ from massieu.errors import InputError, did_you_mean
 from massieu.systems.table import SYSTEMS, parameters
 
 if TYPE_CHECKING:
+    from massieu.progress import Progress
     from massieu.systems.base import AbstractSystem
 
 WHOLE = ("twist", "twists", "couplings", "fields", "patterns", "hamiltonian", "atoms", "calculator")  # may have commas
+
+
+ASKED_FOR_PARSER = "--asked-for-parser"  # in the place of all flags, by what shows a parser without running its command
+
+
+class ParserMade(Exception):
+    """The parser that a command would have parsed its arguments with."""
+
+    def __init__(self, parser: Parser):
+        super().__init__(parser.prog)
+        self.parser = parser
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +39,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         """All arguments, or InputError naming the first unknown one."""
+        if ASKED_FOR_PARSER in arguments:
+            raise ParserMade(self)
         values, unknown = self.parse_known_args(_join_negative(arguments))
         if unknown:
             shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
@@ -96,6 +110,20 @@ def training(values: dict[str, Any], kind: type[AbstractSystem]) -> dict[str, An
     options = method_of(kind).options
     names = {*option_names(options), *other_options(options)} - set(parameters(kind))
     return {name: values[name] for name in values if name in names and values[name] is not None}
+
+
+def add_progress(parser: Parser) -> None:
+    """How much is shown of the work."""
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--quiet", action="store_true", help="show nothing but the results")
+    choice.add_argument("--verbose", action="store_true", help="a line for every step")
+
+
+def progress(values: argparse.Namespace) -> Progress:
+    """What `add_progress` asks for."""
+    from massieu.progress import PLAIN_INTERVAL, Lines, Silent
+
+    return Silent() if values.quiet else Lines(interval=0.0 if values.verbose else PLAIN_INTERVAL)
 
 
 def add_flag(

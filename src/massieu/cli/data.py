@@ -13,13 +13,13 @@ from massieu.errors import InputError
 
 if TYPE_CHECKING:
     from massieu.learning.fit import Fit
+    from massieu.progress import Progress
 
 
 def inverse_ising(arguments: list[str]) -> int:
     """Couplings from configurations."""
     from massieu.exact.inverse_ising import Couplings
     from massieu.learning.inverse_ising import inverse_ising as infer
-    from massieu.progress import Lines
     from massieu.systems.couplings import read_array, read_couplings
 
     parser = Parser(prog="massieu inverse-ising", description="couplings (times beta) of an Ising model from its spins")
@@ -33,12 +33,13 @@ def inverse_ising(arguments: list[str]) -> int:
     parser.add_argument("--batch", type=checked("batch", int), help="samples of the model a step (default: M/8)")
     parser.add_argument("--seed", type=checked("seed", int), default=0)
     parser.add_argument("--out", metavar="FILE.npz", help="J, h and the log likelihood of every step")
+    flags.add_progress(parser)
     values = parser.parse(arguments)
     spins = read_array("data", values.data)
     truth = None if values.truth is None else read_couplings("truth", values.truth, spins.shape[-1]).J
     options = {name: getattr(values, name) for name in ("fields", "steps", "batch", "seed", "values", "prior")}
     print(f"couplings of {len(spins)} configurations in {values.steps} steps", flush=True)
-    found = infer(spins, progress=Lines(), **options)
+    found = infer(spins, progress=flags.progress(values), **options)
     penalty = found.penalty(len(spins), values.prior)
     print(f"prior: Gaussian of width {values.prior:g} on every J and h, {-penalty:.4g} of ln L per configuration")
     for text in found.warnings:
@@ -61,7 +62,6 @@ def fit(arguments: list[str]) -> int:
 
     from massieu.learning.fit import fit as run_fit
     from massieu.learning.kinds import FitConfig
-    from massieu.progress import Lines
     from massieu.systems.couplings import read_array
 
     parser = Parser(prog="massieu fit", description="a density of configurations (M, d) by maximum likelihood")
@@ -70,11 +70,13 @@ def fit(arguments: list[str]) -> int:
     for field in dataclasses.fields(FitConfig):
         flags.add_flag(parser, field.name, field, hints[field.name])
     parser.add_argument("--out", metavar="DIR", help="directory of the fit; the same command again continues it")
-    values = vars(parser.parse(arguments))
+    flags.add_progress(parser)
+    asked = parser.parse(arguments)
+    values = vars(asked)
     if values["out"] is None:
         raise InputError("out = None: must be given, the directory of the fit")
     given = {f.name: values[f.name] for f in dataclasses.fields(FitConfig) if values[f.name] is not None}
-    found = run_fit(read_array("data", values["data"]), out=values["out"], progress=Lines(), **given)
+    found = run_fit(read_array("data", values["data"]), out=values["out"], progress=flags.progress(asked), **given)
     return _show_fit(Path(values["out"]), found)
 
 
@@ -83,12 +85,11 @@ def is_fit(folder: Path) -> bool:
     return (folder / "fit.yaml").exists()
 
 
-def continue_fit(folder: Path) -> int:
+def continue_fit(folder: Path, progress: Progress) -> int:
     """Train what is left of a fit, and show it."""
     from massieu.learning.fit import resume
-    from massieu.progress import Lines
 
-    return _show_fit(folder, resume(folder, Lines()))
+    return _show_fit(folder, resume(folder, progress))
 
 
 def _show_fit(folder: Path, found: Fit) -> int:

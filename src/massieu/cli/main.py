@@ -34,12 +34,13 @@ class Command(NamedTuple):
     of_system: bool = False
 
 
-TRAIN, KNOW, READ, DATA, OWN = (
+TRAIN, KNOW, READ, DATA, OWN, SHELL = (
     "compute free energies",
     "know what is right",
     "look at runs",
     "learn from data",
     "begin with a system of your own",
+    "complete them in your shell",
 )
 COMMANDS = {
     "run": Command("minimise the free energy of a system", "training", "run", TRAIN, of_system=True),
@@ -59,6 +60,7 @@ COMMANDS = {
     "fit": Command("a density from data, by maximum likelihood", "data", "fit", DATA),
     "inverse-ising": Command("couplings from configurations of spins", "data", "inverse_ising", DATA),
     "new": Command("a commented example NAME.py that runs at once", "template", "new", OWN, computes=False),
+    "completion": Command("commands and flags for bash, zsh or tcsh to complete", "completion", "completion", SHELL),
 }
 
 

@@ -25,6 +25,7 @@ from massieu.runs.continued import evaluate_folder
 from massieu.runs.continued import resume as resume_folder
 from massieu.runs.directory import existing, name_of, read_summary
 from massieu.runs.lock import held
+from massieu.runs.loggers import LOGGERS, check_logger, logger
 from massieu.runs.run import chosen_beta
 from massieu.runs.stopping import told
 from massieu.systems.table import parameters
@@ -38,7 +39,10 @@ def run(arguments: list[str]) -> int:
     flags.add_training(parser, kind, rest)
     parser.add_argument("--out", metavar="DIR", help="run directory, new or empty (default: runs/SYSTEM-NNN)")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
-    values = vars(parser.parse(rest))
+    add_logger(parser)
+    flags.add_progress(parser)
+    asked = parser.parse(rest)
+    values = vars(asked)
     system = flags.make(kind, values)
     options, name = method_of(kind).configure(system, **flags.training(values, kind)), name_of(system)
     if values["dry_run"]:
@@ -47,10 +51,13 @@ def run(arguments: list[str]) -> int:
         resolved = {"system": name, "parameters": system.parameters(), "config": options.as_dict()}
         print(yaml.safe_dump(resolved, sort_keys=False), end="")
         return 0
+    checked_logger(values["log"])
     folder = Path(values["out"]) if values["out"] else _free_folder(name)
     print(f"massieu {__version__}: {name} {_shown(system.parameters())} -> {folder}", flush=True)
+    config = {"system": name, **system.parameters(), **options.as_dict()}
     try:
-        found = minimize(system, out=folder, progress=Lines(), **options.as_dict())
+        with logger(values["log"], folder, config) as callback:
+            found = minimize(system, out=folder, progress=flags.progress(asked), callback=callback, **options.as_dict())
     except InputError:
         with contextlib.suppress(OSError):  # a directory made for it goes, if it is empty
             folder.rmdir()
@@ -65,15 +72,19 @@ def resume(arguments: list[str]) -> int:
     parser = Parser(prog="massieu resume", description=COMMANDS["resume"].help)
     parser.add_argument("dir", metavar="DIR")
     parser.add_argument("--steps", type=checked("steps", int), help="train up to this many steps instead")
+    add_logger(parser)
+    flags.add_progress(parser)
     values = parser.parse(arguments)
     if values.steps is not None and values.steps < 1:
         raise InputError(f"steps = {values.steps}: must be an integer >= 1")
     folder = Path(values.dir)
     if is_fit(folder):
         require(values.steps is None, "steps", values.steps, "left out for a fit, whose schedule is made for its own")
-        return continue_fit(folder)
-    with held(existing(folder)):
-        found = resume_folder(folder, values.steps, Lines())
+        require(values.log is None, "log", values.log, "left out for a fit")
+        return continue_fit(folder, flags.progress(values))
+    checked_logger(values.log)
+    with held(existing(folder)), logger(values.log, folder, {}) as callback:
+        found = resume_folder(folder, values.steps, flags.progress(values), callback)
         if found is not None:
             _finish(found, folder)
     if found is None:
@@ -87,12 +98,13 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("dir", metavar="DIR")
     parser.add_argument("--samples", type=checked("samples", int), help="number of samples (default: as in the run)")
     parser.add_argument("--finite-size", action="store_true", help="electron gas: state finite-size corrections")
+    flags.add_progress(parser)
     values = parser.parse(arguments)
     if values.samples is not None and values.samples < 100:
         raise InputError(f"samples = {values.samples}: must be an integer >= 100")
     folder = Path(values.dir)
     with held(existing(folder)):
-        _finish(evaluate_folder(folder, values.samples, Lines(), values.finite_size), folder)
+        _finish(evaluate_folder(folder, values.samples, flags.progress(values), values.finite_size), folder)
     return 0
 
 
@@ -103,7 +115,9 @@ def sweep(arguments: list[str]) -> int:
     flags.add_training(parser, kind, rest)
     parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
     parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
-    values = vars(parser.parse(rest))
+    flags.add_progress(parser)
+    asked = parser.parse(rest)
+    values = vars(asked)
     given = {flag: values[flag] for flag in parameters(kind) if values[flag] is not None}
     plan = grid.plan(kind, given, flags.training(values, kind))
     if values["dry_run"]:
@@ -112,7 +126,7 @@ def sweep(arguments: list[str]) -> int:
     if values["out"] is None:
         raise InputError("out = None: must be given, the directory of the sweep")
 
-    rows, checks, failed = grid.run(plan, Path(values["out"]), Lines, Run.report)
+    rows, checks, failed = grid.run(plan, Path(values["out"]), lambda: flags.progress(asked), Run.report)
     print(sweep_table(rows))
     if checks:
         print(consistency_table(checks))
@@ -130,11 +144,23 @@ def report(arguments: list[str]) -> int:
     parser.add_argument("dir", metavar="DIR")
     folder = Path(parser.parse(arguments).dir)
     if is_fit(folder):
-        return continue_fit(folder)
+        return continue_fit(folder, Lines())
     if read_summary(folder) is not None:  # else it is refused, in one line
         print("drawing the report", file=sys.stderr, flush=True)  # what it prints is the path alone
     print(write_report(folder))
     return 0
+
+
+def add_logger(parser: Parser) -> None:
+    """Where the metrics go beside metrics.csv."""
+    names = ", ".join(LOGGERS)
+    parser.add_argument("--log", metavar="LOGGER", help=f"logs every step too: {names} (default: metrics.csv alone)")
+
+
+def checked_logger(name: str | None) -> None:
+    """InputError before anything is made."""
+    if name is not None:
+        check_logger(name)
 
 
 def _finish(run: Run, folder: Path) -> None:

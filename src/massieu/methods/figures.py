@@ -12,7 +12,7 @@ Row = dict[str, float]
 
 def free_energy(rows: list[Row], summary: dict[str, Any], known: dict[str, Any]) -> Figure:
     """F against the step, with the final value, the reference and what simpler theories give."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4.3), layout="constrained")
     axes = figure.add_subplot()
     steps, F, error = (np.array([row[k] for row in rows]) for k in ("step", "F", "F_error"))
     axes.plot(steps, F, lw=0.8, label="F during training")
@@ -31,7 +31,7 @@ def free_energy(rows: list[Row], summary: dict[str, Any], known: dict[str, Any])
         axes.axvspan(steps[0], steps[~final][-1], color="0.93", label="annealing: F at another beta")
     _zoom(axes, F[final], lines)
     axes.set(xlabel="step", ylabel=f"F ({summary['units']['energy']})")
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)  # beneath: it hides no line
     return figure
 
 
@@ -63,8 +63,8 @@ def spread(rows: list[Row], summary: dict[str, Any]) -> Figure:
         curves["variance of the gradient (all parameters)"] = [row["grad_var"] for row in rows]
     for label, values in curves.items():
         axes.semilogy(steps, np.maximum(values, 1e-30), lw=0.8, label=label)  # zero for an exact density
-    axes.set(xlabel="step")
-    axes.legend(fontsize=8)
+    axes.set(xlabel="step", ylabel="variance (0: exact)")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     return figure
 
 

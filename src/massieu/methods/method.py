@@ -77,6 +77,10 @@ class Method(ABC, Generic[O]):
         if beta != math.inf:
             positive("beta", beta)
 
+    def implied(self, density: Any) -> dict[str, Any]:
+        """Options that a density of the user's decides."""
+        return {}
+
     # ---- training
 
     def check_named(self, system: Any, options: O) -> None:

@@ -25,6 +25,10 @@ def doubts(observables: dict[str, Any], importance: dict[str, Any] | None) -> li
     if importance and few(importance["ess"]):
         share = f"effective sample size {importance['ess']:.2g} of 1, below {LEAST_ESS:g}"
         found.append(f"reweighted values are not to be trusted ({share}); they are given without an error")
+    of_jastrow = observables.get("ess_of_jastrow", 1.0)
+    if few(of_jastrow):
+        share = f"effective sample size of e^(2J) {of_jastrow:.2g} of 1, below {LEAST_ESS:g}"
+        found.append(f"the entropy lost by the Jastrow factor is not to be trusted, and so not F and S ({share})")
     chains = observables.get("mcmc", {}).get("doubt")
     if chains:
         found.append(f"averages by Metropolis with neural proposals are not to be trusted: {chains}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from massieu.principle import Estimate
+from massieu.report.names import in_words
 from massieu.statistics import z_score
 from massieu.text import columns
 
@@ -66,11 +67,12 @@ def quality(summary: dict[str, Any]) -> list[list[str]]:
         "r_hat",
         "burn_in",
         "entropy_loss",
+        "ess_of_jastrow",
     ):
         if name in observables:
             value = observables[name]
             shown = str(Estimate(**value)) if isinstance(value, dict) else number(value)
-            rows.append([name.replace("_", " "), shown])
+            rows.append([in_words(name, summary["units"]), shown])
     mcmc = observables.get("mcmc")
     if mcmc:
         rows.append(["acceptance of neural proposals", f"{mcmc['acceptance']:.4f}"])
@@ -88,10 +90,9 @@ def observable_rows(summary: dict[str, Any]) -> list[list[str]]:
     for name, entry in summary["observables"].items():
         if isinstance(entry, dict) and "value" in entry:
             if "model" in entry:
-                rows.append([name, text_of(entry), text_of(entry["model"])])
+                rows.append([in_words(name, summary["units"]), text_of(entry), text_of(entry["model"])])
             elif not isinstance(entry["value"], list):
-                unit = summary["units"].get(name)
-                rows.append([name.replace("_", " ") + (f" ({unit})" if unit else ""), text_of(entry)])
+                rows.append([in_words(name, summary["units"]), text_of(entry)])
     return rows
 
 

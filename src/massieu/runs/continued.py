@@ -36,16 +36,16 @@ from massieu.runs.stopping import told
 from massieu.systems.base import AbstractSystem
 
 
-def resume(folder: Path, steps: int | None, progress: Progress) -> Run | None:
+def resume(folder: Path, steps: int | None, progress: Progress, callback: Callback | None = None) -> Run | None:
     """Continue a run from its newest checkpoint, or from its configuration if it was stopped before the first one.
 
     None if it is already finished and no more steps are asked for.
     """
     with held(existing(folder), progress.say), told(folder), jax.enable_x64(True):
-        return _resumed(folder, steps, progress)
+        return _resumed(folder, steps, progress, callback)
 
 
-def _resumed(folder: Path, steps: int | None, progress: Progress) -> Run | None:
+def _resumed(folder: Path, steps: int | None, progress: Progress, callback: Callback | None) -> Run | None:
     progress.say(f"reading {folder}")
     system, beta, options = read_config(folder)
     options = options if steps is None else options.further(steps)
@@ -55,7 +55,7 @@ def _resumed(folder: Path, steps: int | None, progress: Progress) -> Run | None:
     anew = done is None and checkpoint.steps_saved(folder / "checkpoints") is None
     start = (_anew if anew else _continued)(system, beta, options, folder, progress)
     rewrite_options(folder, options)  # an interrupted continuation goes on to the same steps
-    return train_and_evaluate(system, beta, options, folder, progress, start)
+    return train_and_evaluate(system, beta, options, folder, progress, start, callback)
 
 
 def _anew(system, beta, options, folder, progress):

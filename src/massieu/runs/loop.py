@@ -32,10 +32,12 @@ def train(
     """Step until done, or until the callback says so; record every step; save at times and at the end."""
     began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
     saving = Saving(folder, int(state.step), system, beta, options, best_F)
-    if int(state.step) < options.steps:
+    compiling = int(state.step) < options.steps
+    if compiling:
         progress.say("compiling the first step")
     try:
         while int(state.step) < options.steps and not converged(rows, beta, options):
+            since = time.monotonic()
             new, metrics = training.step(training.between_steps(state))
             row = {
                 "step": int(state.step),
@@ -44,6 +46,9 @@ def train(
             }
             if not (math.isfinite(row["F"]) and math.isfinite(row["F_var"]) and math.isfinite(row["grad_norm"])):
                 raise _diverged(row, folder)
+            if compiling:
+                progress.say(f"compiled and made in {time.monotonic() - since:.1f} s")
+                compiling = False
             rows.append(row)
             state = new
             if collapsed(rows):

@@ -112,7 +112,7 @@ def _asked(system: AbstractSystem, density: Any, beta: float | None, given: dict
         transforms = hasattr(optimiser, "init") and hasattr(optimiser, "update")
         require(transforms, "optimiser", type(optimiser).__name__, "a name, or a gradient transformation of optax")
         given = {name: value for name, value in given.items() if name != "optimiser"}
-    options = method.configure(system, **given)
+    options = method.configure(system, **{**method.implied(density), **given})
     if own:
         method.check_optimiser(system, options, optimiser)
     return Asked(system, density, beta, options, method, optimiser if own else None)

@@ -16,9 +16,12 @@ from massieu.exact.thermodynamics import Thermodynamics
 from massieu.physics import finite_size
 from massieu.physics.ewald import Ewald, madelung
 from massieu.physics.plane_wave_matrix import coulomb_table
+from massieu.states import DensityMatrix
 from massieu.states.mixing import Mixing, small_enough
 from massieu.systems.base import Reference, derived, parameter
 from massieu.systems.periodic_electrons import PeriodicElectrons
+
+MIXED_DETERMINANTS = 64
 
 
 class ElectronGas(PeriodicElectrons):
@@ -30,7 +33,9 @@ class ElectronGas(PeriodicElectrons):
     source: ClassVar[str] = "Xie, Zhang and Wang, SciPost Phys. 14, 154 (2023)"
 
     interacting: bool = parameter(True, "false: the ideal gas")
-    mix: int = parameter(64, "determinants of one momentum mixed by the interaction, where they can be tabulated")
+    mix: int = parameter(
+        MIXED_DETERMINANTS, "flow: determinants of one momentum mixed by the interaction, where they can be tabulated"
+    )
     ewald: Ewald = derived()
 
     def __post_init__(self) -> None:
@@ -46,6 +51,15 @@ class ElectronGas(PeriodicElectrons):
         if not self.interacting:
             return jnp.zeros(())
         return 2 / self.length * self.ewald.energy(x)
+
+    def default_ansatz(self, options: Any) -> DensityMatrix:
+        asked = options.states == "flow" or self.mix == MIXED_DETERMINANTS
+        require(asked, "mix", self.mix, "left out for correlated states, which have no use for it; states = flow has")
+        return super().default_ansatz(options)
+
+    @property
+    def default_states(self) -> str:
+        return super().default_states if self.mix == MIXED_DETERMINANTS else "flow"
 
     def tabulates(self, vectors: np.ndarray) -> bool:
         return self.interacting and len(vectors) > max(self.spins) and small_enough(len(vectors), self.spins)

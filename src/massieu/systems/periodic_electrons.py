@@ -50,6 +50,7 @@ MOST_PLANE_WAVES = 50_000
 MOST_CLASSES = 400  # shifts of a tabulated p(K)
 LEAST_ENTROPY = 1e-3  # of the ideal gas, for a ratio with it
 BINS = 60
+WARM = 1.0  # of T_F: up to there sectors of few electrons have the lower F
 COLD = 0.1  # of T_F: temperature of the weights of sectors for the ground state
 LEFT_OUT = 2e-4  # weight of the ideal gas that sectors may leave out
 MIXED = {1: (64, 128), 2: (128, 192)}  # by number of spins: determinants of one momentum, the fewest that do that
@@ -231,6 +232,18 @@ class PeriodicElectrons(QuantumSystem):
         return PairFlow(self.spins, self.dim, layers=layers, radius=radius, by_momentum=by_momentum, key=key)
 
     @property
+    def default_states(self) -> str:
+        """The family with the lower F where that was measured: correlated for the Coulomb gas, unless it is very hot.
+
+        Where few electrons are asked for a cut-off of their plane waves, or are too hot for sectors, the flow has them.
+        """
+        if not self.couples or not self.pole or self.n == 1:
+            return "flow"
+        if self.few:
+            return "correlated" if self.cutoff is None and self.theta <= WARM else "flow"
+        return "correlated" if len(self.plane_waves().vectors) <= MOST_PAIRED else "flow"
+
+    @property
     def few(self) -> bool:
         """Whether correlated states are mixed and diagonalised, sector by sector."""
         return self.n <= BY_MOMENTUM and len(self.twist_vectors) == 1
@@ -240,6 +253,7 @@ class PeriodicElectrons(QuantumSystem):
         allowed = f"left out for n = {self.n}, where determinants are mixed"
         require(not options.backflow, "backflow", options.backflow, allowed)
         require(not options.depth, "depth", options.depth, allowed)
+        require(self.cutoff is None, "cutoff", self.cutoff, "left out for correlated states of few electrons")
         unit = fermi_temperature(self.rs, self.dim, self.spins[0] / self.n)
         twist, kinetic_beta = self.twist_vectors[0], 1 / (self.temperature or COLD * unit)
         vectors, energies = momentum_shells.whole_shells(

@@ -20,6 +20,16 @@ class QuantumSystem(AbstractSystem):
     states: ClassVar[tuple[str, ...]] = ("flow",)  # the families of states that it has, for `--states`
 
     @property
+    def default_states(self) -> str:
+        """The family in use where none is asked for."""
+        return "flow"
+
+    @property
+    def few(self) -> bool:
+        """Whether correlated states are few enough to be diagonalised."""
+        return False
+
+    @property
     @abstractmethod
     def kinetic_scale(self) -> float:
         """Energy of -Laplacian in units of the box."""

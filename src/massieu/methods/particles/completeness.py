@@ -25,14 +25,24 @@ SAMPLES = 128  # of each determinant
 
 
 class Complete(NamedTuple):
-    """S(p) - S(rho) at most, with its error; the mean variance of J in a state K."""
+    """S(p) - S(rho) at most, with its error; the mean variance of J in a state K.
+
+    of_sets: what the second half of the sets says of it, each; ess: effective fraction of the samples of e^{2J}.
+    """
 
     value: Estimate
     variance: float
+    of_sets: np.ndarray
+    ess: float
 
     def as_dict(self) -> dict[str, Any]:
         """For summary.json."""
-        return {"entropy_loss": self.value.as_dict(), "variance_of_jastrow": self.variance}
+        return {"entropy_loss": self.value.as_dict(), "variance_of_jastrow": self.variance, "ess_of_jastrow": self.ess}
+
+    def covariance(self, of_sets: np.ndarray) -> float:
+        """Of the value with the mean of a quantity of all sets (G,)."""
+        half = of_sets[-len(self.of_sets) :]
+        return float(np.cov(half, self.of_sets)[0, 1]) / len(of_sets)
 
 
 def applies(psi: CorrelatedStates) -> bool:
@@ -43,11 +53,12 @@ def applies(psi: CorrelatedStates) -> bool:
 def bound(psi: CorrelatedStates, label: np.ndarray, log_jastrow: np.ndarray, key: Any) -> Complete:
     """The bound from sets (G, 1 + N) and ln J (G, T) of their chains; x64 must be on."""
     middle = float(log_jastrow.mean())
-    of_chains = np.exp(2 * (log_jastrow - middle)).mean(axis=1)
+    weights = np.exp(2 * (log_jastrow - middle))
+    of_chains, ess = weights.mean(axis=1), float(weights.sum() ** 2 / (weights**2).sum() / weights.size)
     log_norm = np.log(np.mean(np.exp(2 * (_direct(psi, label, key) - middle)), axis=1))
     half = len(label) // 2
     cost = log_tangent(of_chains[half:], of_chains[:half].mean()) - log_norm[half:]
-    return Complete(statistics.mean(cost), float(log_jastrow.var(axis=1, ddof=1).mean()))
+    return Complete(statistics.mean(cost), float(log_jastrow.var(axis=1, ddof=1).mean()), cost, ess)
 
 
 def _direct(psi: CorrelatedStates, label: np.ndarray, key: Any) -> np.ndarray:

@@ -100,7 +100,7 @@ def evaluate(
     else:
         weights = overlaps.Weights(label, log_prob, rho.psi.orbitals, rho.psi.spins, len(rho.psi.twist))
         overlap = _overlaps(rho, weights, state.walkers.step, options, beta * error, of_pairs)
-    loss = overlap.value
+    loss, together = overlap.value, 2 * overlap.covariance(miss) / beta
     own, others = (statistics.less_group_means(v, twist) for v in (found.log_prob, energy))
     observables |= overlap.as_dict() | {
         "free_energy_without_overlaps": float(F),
@@ -109,7 +109,7 @@ def evaluate(
         "heat_capacity_from_energy": statistics.mean(-beta * own * others).as_dict(),
     }
     return Evaluation(
-        F=Estimate(float(F + loss.value / beta), math.hypot(error, loss.error / beta)),
+        F=Estimate(float(F + loss.value / beta), math.sqrt(max(error**2 + (loss.error / beta) ** 2 + together, 0.0))),
         E=Estimate(float(of_labels.mean() + miss.mean()), math.hypot(of_E.error, statistics.mean(of_labels).error)),
         S=Estimate(S.value - loss.value, math.hypot(S.error, loss.error)),
         C=statistics.variance(statistics.less_group_means(log_prob, label[:, 0])),

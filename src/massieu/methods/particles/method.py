@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from massieu.errors import require
@@ -9,6 +10,7 @@ from massieu.methods.evaluation import Evaluation
 from massieu.methods.method import Method, Shown, option_names
 from massieu.methods.particles import correlated, evaluate, evaluate_correlated, sectors, train
 from massieu.methods.particles.options import ParticleOptions
+from massieu.methods.particles.thermal_share import HOT, thermal_share
 from massieu.methods.training import Problem, TrainState
 from massieu.states import DensityMatrix
 from massieu.systems.quantum import QuantumSystem
@@ -29,6 +31,7 @@ UNUSED = {  # options that a family of states has no use for
                    "optimiser", "clip"),
 }  # fmt: skip
 CORRELATED = {"steps": 120, "batch": 256, "moves": 25, "samples": 20_000}  # defaults in the place of the system's
+LAYERS = 2  # of the flow beneath the Jastrow factor of a hot gas
 
 
 def treatment(rho: DensityMatrix) -> str:
@@ -49,10 +52,15 @@ class Particles(Method[ParticleOptions]):
     ansatz_class = DensityMatrix
 
     def configure(self, system: Any, **given: Any) -> ParticleOptions:
-        own = {}
-        if given.get("states") == "correlated":
-            own = CORRELATED | (FEW if getattr(system, "few", False) else {})
-        return super().configure(system, **{**own, **given})
+        own = {"states": given.get("states") or system.default_states}
+        if own["states"] == "correlated":
+            own |= CORRELATED | (FEW if system.few else {})
+        return super().configure(system, **{**own, **given, "states": own["states"]})
+
+    def implied(self, density: Any) -> dict[str, Any]:
+        if not isinstance(density, DensityMatrix):
+            return {}
+        return {"states": "flow" if treatment(density) == "flow" else "correlated"}
 
     def check(self, system: QuantumSystem, beta: float, options: ParticleOptions) -> None:
         super().check(system, beta, options)
@@ -60,10 +68,9 @@ class Particles(Method[ParticleOptions]):
         require(states in system.states, "states", states, f"{' or '.join(system.states)} for {system.name}")
         fields = option_names(self.options)
         for name in UNUSED[states]:
-            value = getattr(options, name)
-            require(
-                value == fields[name].default, name, value, f"left out for {states} states, which have no use for it"
-            )
+            value, other = getattr(options, name), next(kind for kind in UNUSED if kind != states)
+            allowed = f"left out for {states} states, which have no use for it; states = {other} has"
+            require(value == fields[name].default, name, value, allowed)
         if states == "correlated":
             require(system.couples, "states", states, "flow for the ideal gas, whose states are plane waves")
             groups = options.batch // options.walkers
@@ -76,7 +83,11 @@ class Particles(Method[ParticleOptions]):
         require(known or not options.finite_size, "finite_size", options.finite_size, allowed)
 
     def ansatz(self, system: QuantumSystem, options: ParticleOptions) -> DensityMatrix:
-        return system.default_ansatz(options)
+        rho = system.default_ansatz(options)
+        open_ = options.states == "correlated" and options.depth is None and options.backflow is None
+        if not open_ or system.few or thermal_share(system, rho, system.beta, options.seed) <= HOT:
+            return rho
+        return system.default_ansatz(dataclasses.replace(options, depth=LAYERS))
 
     def problem(self, system: QuantumSystem, density: Any, beta: float, options: ParticleOptions) -> Problem:
         return PROBLEMS[treatment(density)](system, density, beta, options)

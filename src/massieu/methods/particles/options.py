@@ -29,8 +29,13 @@ class SampledOptions(Options):
 class ParticleOptions(SampledOptions):
     """How to train a density matrix of electrons, or of other particles."""
 
-    states: str = option("flow", "electrons in a box: flow (orthonormal) or correlated (Jastrow factor and backflow)")
-    backflow: bool | None = option(None, "correlated states: backflow (default: for more than six electrons)")
+    states: str = option(
+        "flow",
+        "electrons in a box: correlated (Jastrow factor; default where its F is lower) or flow (orthonormal)",
+    )
+    backflow: bool | None = option(
+        None, "correlated states: backflow (default: for more than six electrons, unless hot: a flow of depth 2)"
+    )
     walkers: int = option(8, "correlated states: Markov chains for each set K")
     learning_rate: float | None = option(None, "factor of the natural gradients' rates (default: 1), or Adam's rate")
     attention: int = option(0, "attention layers of p(K) on top of shells and pairs")

@@ -47,6 +47,10 @@ class Bound(NamedTuple):
             "overlap_weights": self.weights,
         }
 
+    def covariance(self, of_sets: np.ndarray) -> float:
+        """None of the value with a mean over other sets (G,): its chains are its own."""
+        return 0.0
+
 
 class Pool:
     """Different sets of a sample from p, of one twist and momentum or another, and how many electrons apart they are.

@@ -1,0 +1,6 @@
+"""python -m massieu: the command line."""
+
+from massieu.cli import entry
+
+if __name__ == "__main__":
+    entry()
