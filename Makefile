@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # tests that compile more than they compute: programs that are quick to make
 LIGHT := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: demo quick test acceptance lowest install lint types examples list clean
+.PHONY: demo quick test acceptance lowest docs dist install lint types examples list clean
 
 demo: $(VENV)/.installed
 	@test ! -e $(OUT) || { echo "$(OUT) exists: showing its report; remove it to run the demo anew"; }
@@ -37,6 +37,28 @@ lowest:
 	.venv-lowest/bin/massieu list > /dev/null
 	$(LIGHT) .venv-lowest/bin/python -m pytest tests/test_every_kind.py
 
+# the site from the repository's own files, warnings as errors; notebooks whose code did not change are not run again
+docs: $(VENV)/.documented
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+$(VENV)/.documented: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+# wheel and source, and the tests of what is installed from the wheel, away from the checkout
+dist: $(VENV)/.installed
+	rm -rf dist .venv-dist
+	$(BIN)/python -m pip install --quiet --editable ".[dist]"
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet "$$(ls dist/*.whl)[dev]"
+	rm -rf dist/away && mkdir dist/away && cp -r tests pyproject.toml dist/away
+	cd dist/away && ../../.venv-dist/bin/massieu list > /dev/null
+	cd dist/away && $(LIGHT) ../../.venv-dist/bin/python -m pytest tests/test_every_kind.py
+	rm -rf dist/away .venv-dist
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -46,8 +68,8 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples docs release.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs release.py
 
 types: $(VENV)/.installed
 	$(BIN)/mypy
@@ -67,4 +89,4 @@ list: $(VENV)/.installed
 	$(BIN)/python -m massieu.cli.listing
 
 clean:
-	rm -rf $(VENV) .venv-lowest runs
+	rm -rf $(VENV) .venv-lowest .venv-dist runs docs/_build docs/reference.md dist

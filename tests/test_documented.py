@@ -10,14 +10,15 @@ from massieu.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 COMMAND = re.compile(r"massieu (?:run|reference) [a-z].*")
-FILLED_IN = ("J.npy", "H.txt", "--n N ")  # for the reader to fill in
+FILLED_IN = ("J.npy", "H.txt", "G1.txt", "chain.txt", "--n N ")  # for the reader to fill in
 EXACT = ("ising", "sk", "ising-dual", "tfim")  # and electrons where the line says so
 
 
 def _documented():
     """Command lines, without what is said beside them, and that."""
     found = {}
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    pages = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts]
+    for path in (ROOT / "README.md", *pages):
         for whole in COMMAND.findall(path.read_text()):
             command, _, remark = re.sub(r"\s*#|\s{2,}|`|\]|\)", "\n", whole, count=1).partition("\n")
             if "[" not in command and ".." not in command and not any(name in command for name in FILLED_IN):

@@ -1,5 +1,9 @@
 """Molecules: the volume of their frame against a quadrature, energies from the host, and what is refused."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -40,8 +44,6 @@ def _quadrature(beta):
 @pytest.fixture
 def triangle(monkeypatch):
     """The molecule of three springs, through the interface for functions of users."""
-    import sys
-
     monkeypatch.setitem(sys.modules, "springs", sys.modules[__name__])
     return lambda temperature: Molecule(atoms="H2O", calculator="springs:springs", temperature=temperature)
 
@@ -112,6 +114,23 @@ def test_energy_of_the_host_in_batches_with_its_forces():
         energy, forces = function(x[index])
         np.testing.assert_allclose(value[index], energy, rtol=1e-12)
         np.testing.assert_allclose(gradient[index], -forces, rtol=1e-12)
+
+
+def test_energy_of_the_host_is_in_double_precision_where_its_thread_has_single():
+    """As in a script or a notebook: the thread of a callback does not know of the context of the program."""
+    code = """
+import jax, numpy as np
+from massieu.physics.molecules import host_energy
+energy = host_energy(lambda x: (float(x.sum()), -np.ones((2, 3))), (2, 3))
+with jax.enable_x64(True):
+    x = jax.numpy.full((5, 2, 3), 1 / 3)
+    program = jax.jit(jax.vmap(jax.value_and_grad(energy))).lower(x).compile()
+value, slope = program(x)
+assert value.dtype == slope.dtype == np.float64, value.dtype
+assert np.abs(np.asarray(value) - 2).max() < 1e-14, value
+assert energy(jax.numpy.full((2, 3), 0.5)).dtype == np.float32
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"JAX_ENABLE_X64": "0"})
 
 
 def test_water_of_ase_is_relaxed():

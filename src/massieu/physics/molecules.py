@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,17 +26,23 @@ def host_energy(function: HostFunction, shape: tuple[int, ...]) -> Callable[[Arr
     so that there is no second derivative.
     """
 
-    def on_host(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def on_host(bits: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        x = _numbers(bits, dtype)
         try:
-            found = [checked_call(function, one) for one in np.asarray(x, float).reshape(-1, *shape)]
+            found = [checked_call(function, one) for one in x.astype(float).reshape(-1, *shape)]
         except Exception as error:  # whatever a calculator raises
             raise RunError(f"the calculator failed at a configuration ({error!r})") from None
-        energy = np.array([float(value) for value, _ in found]).reshape(x.shape[: x.ndim - len(shape)])
-        return energy.astype(x.dtype), np.array([force for _, force in found], x.dtype).reshape(x.shape)
+        energy = np.array([float(value) for value, _ in found], dtype).reshape(x.shape[: x.ndim - len(shape)])
+        return _bits(energy), _bits(np.array([force for _, force in found], dtype).reshape(x.shape))
 
     def both(x: Array) -> tuple[Array, Array]:
-        result = jax.ShapeDtypeStruct((), x.dtype), jax.ShapeDtypeStruct(shape, x.dtype)
-        return jax.pure_callback(on_host, result, x, vmap_method="expand_dims")
+        """As bits: the thread of a callback does not know of `jax.enable_x64`, and JAX would round all to float32."""
+        words = () if x.dtype.itemsize == 4 else (x.dtype.itemsize // 4,)
+        result = (jax.ShapeDtypeStruct((*of, *words), jnp.uint32) for of in ((), shape))
+        bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
+        found = jax.pure_callback(partial(on_host, dtype=x.dtype), tuple(result), bits, vmap_method="expand_dims")
+        value, force = (jax.lax.bitcast_convert_type(part, x.dtype) for part in found)
+        return value, force
 
     @jax.custom_vjp
     def energy(x: Array) -> Array:
@@ -43,6 +50,16 @@ def host_energy(function: HostFunction, shape: tuple[int, ...]) -> Callable[[Arr
 
     energy.defvjp(both, lambda force, g: (-g * force,))
     return energy
+
+
+def _bits(x: np.ndarray) -> np.ndarray:
+    """Numbers as words of 32 bits, along a last axis of two for doubles; as jax.lax.bitcast_convert_type has them."""
+    return np.ascontiguousarray(x).view(np.uint32).reshape((*x.shape, *(() if x.itemsize == 4 else (2,))))
+
+
+def _numbers(bits: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The inverse of `_bits`."""
+    return np.ascontiguousarray(bits).view(dtype).reshape(bits.shape[: bits.ndim - (dtype.itemsize > 4)])
 
 
 def checked_call(function: HostFunction, x: np.ndarray) -> tuple[float, np.ndarray]:
