@@ -18,7 +18,6 @@ import pytest
 from massieu.principle import trainable
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")  # arrays of different rank meet by an axis that is written
 jax.config.update("jax_compilation_cache_dir", os.environ["XDG_CACHE_HOME"] + "/massieu/xla")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

@@ -118,10 +118,15 @@ def continued_here(asked: Asked, folder: Path, warm: Path | None, progress: Prog
         return train_and_evaluate(system, beta, options, folder, progress, start, callback, own)
 
 
-def _checked_start(folder: Path, density: Any, optimiser: Any) -> dict[str, Any]:
-    """What the run was started with beside its options; InputError unless these are of the same classes."""
+def _checked_start(folder: Path, density: Any, optimiser: Any, *, trains: bool = True) -> dict[str, Any]:
+    """What the run was started with beside its options; InputError unless these are of the same classes.
+
+    trains: whether it is to be trained further; only then an optimiser has to be there.
+    """
     own = read_start(folder)
     for name, part in (("density", density), ("optimiser", optimiser)):
+        if name == "optimiser" and part is None and not trains:
+            continue
         mine, theirs = None if part is None else type(part).__name__, own.get(name)
         allowed = f"given, the {theirs} of this run" if theirs else f"left out: the run in {folder} has its own"
         require(mine == theirs, name, mine, allowed)
@@ -131,7 +136,7 @@ def _checked_start(folder: Path, density: Any, optimiser: Any) -> dict[str, Any]
 def load(path: str | Path, system: AbstractSystem | None = None, density: Any = None, optimiser: Any = None) -> Run:
     """The finished run of a directory, in any process: results, density, samples; nothing is trained.
 
-    system, density, optimiser: as given to `minimize`, where these are of one's own.
+    system, density: as given to `minimize`, where these are of one's own; an optimiser may be left out.
     """
     with jax.enable_x64(True):
         return loaded(existing(Path(path)), system, density, optimiser)
@@ -143,12 +148,17 @@ def loaded(folder: Path, system: AbstractSystem | None, density: Any, optimiser:
         system, beta, options = read_config(folder)
     else:
         options, beta = options_of(folder, system, None)
-    own = _checked_start(folder, density, optimiser)
+    own = _checked_start(folder, density, optimiser, trains=False)
     summary = finished(folder)
     method = method_of(system)
     made = method.checked_ansatz(system, density, beta, options)
     training = made_problem(method, system, made, beta, method.continued(options), optimiser)
-    state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
+    if own.get("optimiser") and optimiser is None:
+        found_state = checkpoint.with_parameters_of(folder / "checkpoints", training.start, (".params", ".step"))
+        require(found_state is not None, "path", folder, "a run directory with a checkpoint that can be read")
+        state: Any = found_state
+    else:
+        state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))
     if summary["steps"] != int(state.step):
         raise InputError(f"{folder}: must be a finished run, this one was trained further (massieu resume {folder})")
     spent = (summary["seconds"], summary["evaluation_seconds"])

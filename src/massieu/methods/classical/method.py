@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from massieu.errors import positive, require
+from massieu.estimators import factors_of
 from massieu.methods.classical import train
 from massieu.methods.classical.ansatz import check_density, check_named, check_shape, fitted, make_density
 from massieu.methods.classical.evaluate import draw_all, evaluate, observe, refined
 from massieu.methods.classical.evaluate_family import NODES, evaluate_range
 from massieu.methods.classical.family import parse
-from massieu.methods.classical.options import ClassicalOptions
+from massieu.methods.classical.options import CONTINUOUS, ClassicalOptions
 from massieu.methods.evaluation import Evaluation, Observed
 from massieu.methods.method import Method, Shown
 from massieu.methods.training import Problem, TrainState
@@ -39,7 +40,19 @@ class Classical(Method[ClassicalOptions]):
         if given.get("data") is not None:
             require(Path(given["data"]).is_file(), "data", given["data"], "a .npy file of configurations")
             given["data"] = str(Path(given["data"]).resolve())  # a run is resumed from anywhere
-        return super().configure(system, **given)
+        own = {"gradient": "pathwise"} if given.get("density") in CONTINUOUS else {}
+        return super().configure(system, **{**own, **given})
+
+    def implied(self, density: Any) -> dict[str, Any]:
+        """Of a continuous density the pathwise gradient, and the optimiser's own rate: the system's is for its own.
+
+        Flows of flowjax go by Adam: where their scores have heavy tails natural gradients diverge.
+        """
+        origin = type(density).__module__.partition(".")[0]
+        if origin not in ("flowjax", "massieu") or getattr(density, "discrete", False):  # others may be of spins
+            return {}
+        own = {"gradient": "pathwise", "learning_rate": None}
+        return own if origin == "massieu" or factors_of(density) is not None else own | {"optimiser": "adam"}
 
     def check(self, system: ClassicalSystem, beta: float, options: ClassicalOptions) -> None:
         positive("beta", beta)

@@ -12,6 +12,7 @@ OF_SPINS = ("blanket", "made", "transformer", "pixelcnn", "rnn", "product")
 OF_STATES = ("blanket", "made")
 OF_ANGLES = ("blanket", "circular-spline")
 OF_OWN = ("made", "transformer", "rnn", "product", "realnvp", "spline", "neural-ode", "monge-ampere", "circular-spline")
+CONTINUOUS = tuple(name for name in OF_OWN if name not in OF_SPINS)
 OF_FIELDS = ("neural-rg", "realnvp", "spline", "continuous", "monge-ampere", "diffusion")
 
 
@@ -27,7 +28,8 @@ class ClassicalOptions(Options):
     symmetrise: bool = option(False, "average the density over all spin reversal (Z2) exactly")
     gradient: str = option(
         "score",
-        "score, pathwise (path derivative only), pathwise-total, measure, or a combination such as score+pathwise",
+        "score, pathwise (path derivative only), pathwise-total, measure, or a combination such as score+pathwise"
+        " (of densities of reals by name, or of flowjax: pathwise)",
     )
     learning_rate: float | None = option(None, "peak learning rate (default: 0.05 natural, 0.003 adam)")
     trust: float = option(0.3, "largest step of the natural gradient in the Fisher metric")
