@@ -42,7 +42,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"  # a notebook whose code did not change is not run again
 nb_execution_cache_path = str(ROOT / "docs" / "_build" / "notebooks")
 nb_execution_in_temp = True
-nb_execution_raise_on_error = True
+nb_execution_raise_on_error = False  # a notebook that fails is a warning, and so an error after all others have run
 nb_execution_timeout = 900  # s, a cell on a busy machine; an idle one needs less than a minute for a notebook
 nb_merge_streams = True
 
