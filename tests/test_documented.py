@@ -33,7 +33,7 @@ def _system(command):
     kind, rest = arguments.named_system(command.split()[2:])
     parser = arguments.system_parser(kind, "run")
     arguments.add_training(parser, kind, rest)
-    for name in ("--out", "--json"):
+    for name in ("--out", "--json", "--log", "--quiet"):
         parser.add_argument(name, nargs="?")
     return arguments.make(kind, vars(parser.parse(rest)))
 
