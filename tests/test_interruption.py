@@ -179,11 +179,7 @@ def test_who_listens_to_the_signal_keeps_it(tmp_path):
 
 
 def test_interrupted_sweep_names_both_ways_on(tmp_path, monkeypatch, capsys):
-    class Lines(Interrupts):
-        def __init__(self):
-            super().__init__(step=2)
-
-    monkeypatch.setattr("massieu.cli.training.Lines", Lines)
+    monkeypatch.setattr("massieu.cli.arguments.progress", lambda values: Interrupts(step=2))
     command = ["sweep", "ising", "--l", "2,3", *ISING[4:], "--out", str(tmp_path / "s")]
     assert main(command) == 130
     error = capsys.readouterr().err
