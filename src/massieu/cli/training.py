@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
         resolved = {"system": name, "parameters": system.parameters(), "config": options.as_dict()}
         print(yaml.safe_dump(resolved, sort_keys=False), end="")
         return 0
-    checked_logger(values["log"])
+    check_logger(values["log"])
     folder = Path(values["out"]) if values["out"] else _free_folder(name)
     print(f"massieu {__version__}: {name} {_shown(system.parameters())} -> {folder}", flush=True)
     config = {"system": name, **system.parameters(), **options.as_dict()}
@@ -82,7 +82,7 @@ def resume(arguments: list[str]) -> int:
         require(values.steps is None, "steps", values.steps, "left out for a fit, whose schedule is made for its own")
         require(values.log is None, "log", values.log, "left out for a fit")
         return continue_fit(folder, flags.progress(values))
-    checked_logger(values.log)
+    check_logger(values.log)
     with held(existing(folder)), logger(values.log, folder, {}) as callback:
         found = resume_folder(folder, values.steps, flags.progress(values), callback)
         if found is not None:
@@ -155,12 +155,6 @@ def add_logger(parser: Parser) -> None:
     """Where the metrics go beside metrics.csv."""
     names = ", ".join(LOGGERS)
     parser.add_argument("--log", metavar="LOGGER", help=f"logs every step too: {names} (default: metrics.csv alone)")
-
-
-def checked_logger(name: str | None) -> None:
-    """InputError before anything is made."""
-    if name is not None:
-        check_logger(name)
 
 
 def _finish(run: Run, folder: Path) -> None:

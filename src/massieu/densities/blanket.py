@@ -67,12 +67,8 @@ class BlanketMADE(AbstractAutoregressive):
         self.shape, self.cond_shape, self.least = (n,), (), float(least)
         self.order = elimination_order(couplings)
         self.couplings, self.field = np.asarray(couplings, float)[np.ix_(self.order, self.order)], field[self.order]
-        # up to the last spin with a coupled one after it; one, so that uncoupled spins need no case of their own
-        head = 1 + int(np.max(np.nonzero(np.triu(self.couplings, 1))[0], initial=0))
-        later = [k + 1 + np.flatnonzero(self.couplings[k, k + 1 :]) for k in range(head)]
-        self.parents, self.mask = padded(markov_blankets(self.couplings)[:head])
-        self.children, real = padded(later)
-        self.child_couplings = self.couplings[np.arange(head)[:, None], self.children] * real
+        self.parents, self.mask, self.children, self.child_couplings = neighbourhoods(self.couplings)
+        head = len(self.parents)
         self.mixing = _field_mixtures(self.couplings, self.parents, self.mask, width, rng)
         constant = np.any(field != 0)
         self.offset = rng.normal(size=(head, width)) * constant
@@ -155,6 +151,18 @@ class BlanketMADE(AbstractAutoregressive):
 def _log_cosh_ratio(x: Array, y: Array) -> Array:
     """ln cosh(x + y) - ln cosh(x - y), without overflow."""
     return 2 * y + jax.nn.softplus(-2 * (x + y)) - jax.nn.softplus(-2 * (x - y))
+
+
+def neighbourhoods(ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Parents (head, P) and their mask, children (head, D) and their couplings, of couplings (n, n) by rank, padded.
+
+    The head ends with the last site that has a coupled one after it: the rest are an independent set.
+    """
+    # one at least, so that uncoupled sites need no case of their own
+    head = 1 + int(np.max(np.nonzero(np.triu(ranked, 1))[0], initial=0))
+    parents, mask = padded(markov_blankets(ranked)[:head])
+    children, real = padded([k + 1 + np.flatnonzero(ranked[k, k + 1 :]) for k in range(head)])
+    return parents, mask, children, ranked[np.arange(head)[:, None], children] * real
 
 
 def padded(lists: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -28,8 +28,8 @@ import numpy as np
 from jax import Array
 
 from massieu.densities.autoregressive import AbstractAutoregressive, inverse_order, visit_all
-from massieu.densities.blanket import padded
-from massieu.geometry import elimination_order, markov_blankets
+from massieu.densities.blanket import neighbourhoods
+from massieu.geometry import elimination_order
 
 
 class Blankets(NamedTuple):
@@ -46,13 +46,9 @@ class Blankets(NamedTuple):
     def of(cls, ranked: np.ndarray, r: int, width: int, seed: int) -> Blankets:
         """Of couplings (n, n) by rank."""
         rng = np.random.default_rng(seed)
-        # up to the last site with a coupled one after it; one, so that uncoupled sites need no case of their own
-        head = 1 + int(np.max(np.nonzero(np.triu(ranked, 1))[0], initial=0))
-        parents, mask = padded(markov_blankets(ranked)[:head])
-        children, real = padded([k + 1 + np.flatnonzero(ranked[k, k + 1 :]) for k in range(head)])
-        of_children = ranked[np.arange(head)[:, None], children] * real
+        parents, mask, children, of_children = neighbourhoods(ranked)
         mixing = _field_mixtures(ranked, parents, mask, r, width, rng)
-        return cls(parents, mask, children, of_children, mixing, rng.normal(size=(head, width)))
+        return cls(parents, mask, children, of_children, mixing, rng.normal(size=(len(parents), width)))
 
 
 class AbstractVectorBlanket(AbstractAutoregressive):

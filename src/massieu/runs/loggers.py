@@ -60,8 +60,10 @@ LOGGERS: dict[str, Callable[[Any, Path, Config], AbstractContextManager[Callback
 }  # fmt: skip
 
 
-def check_logger(name: str) -> None:
-    """InputError for a logger that is unknown, or whose library is not installed."""
+def check_logger(name: str | None) -> None:
+    """InputError for a logger that is unknown, or whose library is not installed; none is fine."""
+    if name is None:
+        return
     one_of("log", name, LOGGERS)
     try:
         importlib.import_module(PACKAGES[name])
