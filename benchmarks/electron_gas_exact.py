@@ -39,7 +39,7 @@ def measured(row):
               "E": run.E.value, "E_error": run.E.error, "E_exact": row["E"], "S": run.S.value,
               "S_error": run.S.error, "S_exact": row["S"], "C": C.value, "C_error": C.error,
               "gap_percent": 100 * (run.F.value - row["F"]) / abs(row["F"])}  # fmt: skip
-    shown = {name: f"{value:.7g}" for name, value in values.items()}
+    shown = {name: "" if value is None else f"{value:.7g}" for name, value in values.items()}
     return {**place, **shown, "cpu_seconds": round(time.process_time() - began)}
 
 

@@ -1,4 +1,4 @@
-"""float64 everywhere in the tests, as in every run that ends in a published number."""
+"""float64 everywhere, as in every run that ends in a published number; shapes meet only where the code says how."""
 
 import gc
 import os
@@ -18,6 +18,7 @@ import pytest
 from massieu.principle import trainable
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ["XDG_CACHE_HOME"] + "/massieu/xla")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

@@ -29,7 +29,8 @@ FAMILIES = {
 
 def _strong(flow, size, seed=3):
     """The same flow with large random potentials, scaled to the bound."""
-    noise = jax.random.normal(jax.random.key(seed), flow.coefficients.shape) / np.sum(flow.vectors**2, axis=1)
+    square = np.sum(flow.vectors**2, axis=1)[None, None, None]
+    noise = jax.random.normal(jax.random.key(seed), flow.coefficients.shape) / square
     return eqx.tree_at(lambda f: f.coefficients, flow, size * noise).projected()
 
 

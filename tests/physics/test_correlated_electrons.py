@@ -13,10 +13,10 @@ import pytest
 import massieu as ms
 from massieu.geometry import integer_vectors
 from massieu.methods.method import method_of
-from massieu.methods.particles import overlaps, sectors
+from massieu.methods.particles import evaluate_sectors, overlaps
 from massieu.methods.particles.levels import Levels
 from massieu.methods.particles.overlap_chains import shares, squared_overlaps
-from massieu.methods.particles.sectors import Sums, eigenstates, hermitian, measured_families, spectrum, sums_of
+from massieu.methods.particles.sector_sums import Sums, eigenstates, hermitian, measured_families, spectrum, sums_of
 from massieu.physics import momentum_shells
 from massieu.states.backflow import Backflow
 from massieu.states.correlated import CorrelatedStates
@@ -323,8 +323,8 @@ def test_both_routes_to_the_heat_capacity_agree_for_boltzmann_weights():
     weights = np.exp(-beta * levels)
     p = weights / (2 * weights.sum())  # two sectors alike
     family = SimpleNamespace(sectors=np.arange(2))
-    batch = sectors.Sums(np.eye(3), np.diag(levels), np.zeros((3, 3)), {}, 1.0)
-    found = sectors._totals([(family, np.eye(3), p, 1.0)], [[batch] * 4], np.arange(4), beta)
+    batch = Sums(np.eye(3), np.diag(levels), np.zeros((3, 3)), {}, 1.0)
+    found = evaluate_sectors._totals([(family, np.eye(3), p, 1.0)], [[batch] * 4], np.arange(4), beta)
     assert pytest.approx(2 * float(p @ levels)) == found.E
     assert pytest.approx(float(2 * p @ np.log(p) ** 2 - (2 * p @ np.log(p)) ** 2)) == found.C
     assert pytest.approx(-np.log(2 * weights.sum()) / beta, abs=1e-3) == found.F

@@ -96,7 +96,7 @@ def test_volume_of_the_frame_is_the_determinant_of_the_map():
     def positions(y):
         turn = Rotation.from_rotvec(y[3:6]).as_matrix()
         inside = found.positions + (found.modes @ y[6:]).reshape(4, 3)
-        return (inside @ turn.T + y[:3]).ravel()
+        return (inside @ turn.T + y[None, :3]).ravel()
 
     start = jnp.concatenate([jnp.zeros(3), jnp.full(3, 1e-9), jnp.asarray(q)])
     jacobian = jax.jacfwd(positions)(start)

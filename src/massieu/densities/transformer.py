@@ -87,7 +87,7 @@ class CausalTransformer(AbstractAutoregressive):
         self.readout, self.bias = jnp.zeros((n, width)), jnp.zeros(n)
 
     def logits(self, s: Array, condition: Array | None = None) -> Array:
-        x = self.position + jnp.concatenate([jnp.zeros(1, s.dtype), s[:-1]])[:, None] * self.spin
+        x = self.position + jnp.concatenate([jnp.zeros(1, s.dtype), s[:-1]])[:, None] * self.spin[None]
         return jnp.sum(self.readout * _through(self.layers, x), axis=-1) + self.bias
 
     def start(self, condition: Array | None = None) -> list[tuple[Array, Array]]:

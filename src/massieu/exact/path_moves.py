@@ -63,7 +63,7 @@ def expansions(matrix: Array, signed: bool) -> list[Array]:
     found = [jnp.ones((1, matrix.shape[-1]), matrix.dtype)]
     for k, (smaller, column, sign) in enumerate(_subsets(len(matrix))[0]):
         terms = matrix[k][column] * found[-1][smaller]
-        found.append(jnp.sum(terms * sign[:, None] if signed else terms, axis=1))
+        found.append(jnp.sum(terms * sign[None, :, None] if signed else terms, axis=1))
     return found
 
 
@@ -83,8 +83,8 @@ def draw_permutation(matrix: Array, key: Array) -> Array:
     tables, position = expansions(matrix, False), jnp.asarray(_subsets(n)[1])
     left, drawn, bits = jnp.full(walkers, 2**n - 1), [], (1 << np.arange(n))[:, None]
     for k, row_key in zip(range(n - 1, -1, -1), jax.random.split(key, n), strict=True):
-        rest = tables[k][position[left ^ bits], jnp.arange(walkers)]
-        weight = jnp.where(left & bits > 0, matrix[k] * rest, 0.0)
+        rest = tables[k][position[left[None] ^ bits], jnp.arange(walkers)[None]]
+        weight = jnp.where(left[None] & bits > 0, matrix[k] * rest, 0.0)
         drawn.append(jax.random.categorical(row_key, jnp.log(weight), axis=0))
         left = left ^ (1 << drawn[-1])
     return jnp.stack(drawn[::-1])
@@ -123,7 +123,7 @@ def _softening(x: Array) -> float:
 def _repulsion_of(line: Array, i: Array, x: Array) -> Array:
     """sum_{j != i} v at every slice for particle i on the path `line` (P, dim, W) among x (P, n, dim, W): (P, W)."""
     square = jnp.sum((line[:, None] - x) ** 2, axis=2) + _softening(x)
-    other = (jnp.arange(x.shape[1]) != i)[:, None]
+    other = (jnp.arange(x.shape[1]) != i)[None, :, None]
     return jnp.sum(jnp.where(other, jax.lax.rsqrt(square), 0.0), axis=1)
 
 
@@ -172,14 +172,14 @@ def displace(x: Array, kappa: Array, tau: Number, bose: bool, key: Array) -> tup
         old = x[:, i]
         centroid = old.mean(axis=0)
         there = jnp.sqrt(1 - s**2) * centroid + step
-        new = old + there - centroid
+        new = old + (there - centroid)[None]
         moved = x.at[:, i].set(new)
         after = log_closing(moved, tau, bose)
         links = (log_mehler(new[1:], new[:-1], tau) - log_mehler(old[1:], old[:-1], tau)).sum(axis=(0, 1))
         trap = stiffness * jnp.sum(there**2 - centroid**2, axis=0)  # in the proposal already
         repulsion = jnp.sum(_repulsion_of(new, i, x) - _repulsion_of(old, i, x), axis=0)
         accept = threshold < links + trap + after - closing - tau * kappa * repulsion
-        return (jnp.where(accept, moved, x), jnp.where(accept, after, closing)), accept.mean()
+        return (_chosen(accept, moved, x), jnp.where(accept, after, closing)), accept.mean()
 
     (x, _), accepted = jax.lax.scan(one, (x, log_closing(x, tau, bose)), (jnp.arange(n), s, step, threshold))
     return x, accepted.mean()
@@ -203,15 +203,20 @@ def exchange(x: Array, kappa: Array, tau: Number, ways: Bridges, key: Array) -> 
         joined = log_mehler(old[0][:, None], old[m][None], m * tau).sum(axis=2)
         odds = joined[0, 1] + joined[1, 0] - joined[0, 0] - joined[1, 1]
         swap = uniform[0] < jax.nn.sigmoid(odds)
-        tail = jnp.where(swap, old[m:, ::-1], old[m:])
+        tail = _chosen(swap, old[m:, ::-1], old[m:])
         head = jnp.tensordot(mean, jnp.concatenate([old[:m], tail[:1]]), 1) + jnp.tensordot(noise, normal, 1)
         moved = x.at[:, pair].set(jnp.concatenate([head[:m], tail]))
         change = m * tau * kappa * (pair_sums(moved[:m])[0] - pair_sums(x[:m])[0])
         accept = jnp.log(uniform[1]) < -change
-        return jnp.where(accept, moved, x), jnp.mean(accept & swap)
+        return _chosen(accept, moved, x), jnp.mean(accept & swap)
 
     x, swapped = jax.lax.scan(one, x, (pairs, normal, uniform))
     return x, swapped.sum()
+
+
+def _chosen(accept: Array, new: Array, old: Array) -> Array:
+    """New or old paths (P, n, dim, W) of each walker (W,)."""
+    return jnp.where(accept[None, None, None], new, old)
 
 
 def bridge_moves(x: Array, kappa: Array, tau: Number, ways: Bridges, key: Array) -> tuple[Array, Array]:
@@ -226,7 +231,7 @@ def bridge_moves(x: Array, kappa: Array, tau: Number, ways: Bridges, key: Array)
     def one(x: Array, inputs: Any) -> tuple[Array, Array]:
         i, new, threshold = inputs
         old = x[:, i]
-        change = tau * kappa * (_repulsion_of(new, i, x) - _repulsion_of(old, i, x))
+        change = tau * kappa[None] * (_repulsion_of(new, i, x) - _repulsion_of(old, i, x))
         accept = threshold < -piece.T @ change
         line = jnp.where((piece @ accept > 0.5)[:, None], new, old)
         return x.at[:, i].set(line), jnp.sum(accept * piece.max(axis=0)[:, None]) / piece.max(axis=0).sum()

@@ -36,7 +36,7 @@ def overlaps(psi: Any, labels: Array, key: Array, samples: int = 4000) -> Overla
     def products(args: tuple[Array, Array]) -> tuple[Array, Array]:
         x = moved(*args)
         near = jax.vmap(lambda label: inverted_through(psi.flow, psi.coefficients(label), x))(labels)
-        miss = jnp.max(jnp.abs(jax.vmap(moved)(labels, near) - x))
+        miss = jnp.max(jnp.abs(jax.vmap(moved)(labels, near) - x[None]))
         logs = jax.vmap(lambda label, z: psi.log_psi(label, x, z))(labels, near)
         amplitude = jnp.exp(logs - jnp.max(logs.real))
         q = jnp.mean(jnp.abs(amplitude) ** 2)

@@ -102,13 +102,13 @@ class Frame(NamedTuple):
 
     def superposed(self, x: Array) -> Array:
         """x (n, 3) moved and turned into the frame, by the quaternion of Horn, J. Opt. Soc. Am. A 4, 629 (1987)."""
-        centred = x - jnp.mean(x, axis=0)
+        centred = x - jnp.mean(x, axis=0, keepdims=True)
         s = centred.T @ jnp.asarray(self.positions, x.dtype)
         twist = jnp.array([s[1, 2] - s[2, 1], s[2, 0] - s[0, 2], s[0, 1] - s[1, 0]])
         rest = s + s.T - jnp.trace(s) * jnp.eye(3, dtype=x.dtype)
         matrix = jnp.block([[jnp.trace(s)[None, None], twist[None]], [twist[:, None], rest]])
         w, *axis = jnp.linalg.eigh(matrix)[1][:, -1]
-        v = jnp.stack(axis)
+        v = jnp.stack(axis)[None]
         return centred + 2 * jnp.cross(v, w * centred + jnp.cross(v, centred))
 
 

@@ -9,6 +9,8 @@ depend on K: samples of |Phi_K|^2 come from a Markov chain at that K.
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,11 +18,22 @@ import numpy as np
 from jax import Array
 
 from massieu.states.backflow import Backflow
-from massieu.states.determinants import Determinants, Local
+from massieu.states.determinants import Apart, Determinants, Local
 from massieu.states.jastrow import Jastrow
 from massieu.states.pair_flow import FlowJet
 from massieu.states.sectors import Sectors
-from massieu.states.slater import Reference, log_reference, reference_jet, reference_slope, sample_references
+from massieu.states.slater import (
+    Bare,
+    Reference,
+    determinant_slope,
+    each_spin,
+    joined,
+    log_reference,
+    reference_jet,
+    reference_slope,
+    sample_product,
+    sample_references,
+)
 
 
 class Slope(eqx.Module):
@@ -51,6 +64,25 @@ class CorrelatedStates(Determinants):
     def sample_determinants(self, key: Array, labels: Array) -> Array:
         """x (B, N, dim) from |D_K|^2 for labels (B, 1 + N): where chains start from."""
         return sample_references(key, jax.vmap(self.reference)(labels), self.spins)
+
+    def bare(self, sets: Array, x: Array) -> Bare:
+        """The determinants of sets (m, N) at the first twist, at x (N, dim)."""
+        k = self.momenta(jnp.asarray(0), sets)
+        jets = jax.vmap(lambda k: joined([determinant_slope(k[of], x[of]) for of in each_spin(self.spins)]))(k)
+        laplacian = -((2 * math.pi) ** 2) * jnp.sum(k**2, axis=(1, 2))
+        return Bare(jets.phase, jets.log_abs, jets.gradient, laplacian)
+
+    def sample_set(self, key: Array, occupied: Array) -> Array:
+        """x (N, dim) from |D_K|^2 of the orbitals K (N,)."""
+        return sample_product(key, self.momenta(jnp.asarray(0), occupied[None])[0], self.spins)
+
+    def apart(self, beta: float) -> Apart:
+        """Nothing: the states are those of all electrons."""
+        return Apart()
+
+    def thermal(self, key: Array, x: Array) -> Array:
+        """x (N, dim) with what is apart at its temperature: as it is."""
+        return x
 
     def positions(self, points: Array) -> Array:
         """Positions x (N, dim) of a point of the chains: the same, unless a flow carries it."""

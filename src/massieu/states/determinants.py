@@ -28,6 +28,15 @@ class Local(NamedTuple):
     least: Array
 
 
+class Apart(NamedTuple):
+    """What of a density matrix is a factor of its own and known exactly: its F, E, S, C above the ground state."""
+
+    F: float = 0.0
+    E: float = 0.0
+    S: float = 0.0
+    C: float = 0.0
+
+
 class Determinants(eqx.Module):
     """Labels K (1 + N,): the index of the twist, then indices into `orbitals`, rising within each spin."""
 

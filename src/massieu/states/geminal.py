@@ -160,7 +160,7 @@ class Geminal(eqx.Module):
         if not self.is_real:
             theta = 2 * math.pi * jnp.asarray(self.twist)[twist]
             signs = np.where(np.arange(len(x)) < self.up, 1.0, -1.0)[:, None]
-            exponent = jets.plus(exponent, jets.times(jets.summed(jets.times(z, signs * theta)), jnp.asarray(1j)))
+            exponent = jets.plus(exponent, jets.times(jets.summed(jets.times(z, signs * theta[None])), jnp.asarray(1j)))
         waves = self._waves(z)
         orbitals = waves if self.atoms is None else jets.joined([waves, self._atomic(protons, x, carried)])
         up, down = slice(0, self.up), slice(self.up, None)

@@ -108,7 +108,7 @@ def _line(n: Array, x: Array, most: int) -> tuple[Array, Array, Array]:
     value, up = table[n], table[n + 1]
     down = jnp.where((n > 0)[:, None], table[jnp.maximum(n - 1, 0)], 0.0)
     first = jnp.sqrt(n / 2)[:, None] * down - jnp.sqrt((n + 1) / 2)[:, None] * up
-    return value, first, (x**2 - (2 * n + 1)[:, None]) * value
+    return value, first, (x[None] ** 2 - (2 * n + 1)[:, None]) * value
 
 
 def _plane(numbers: Array, z: Array, most: int) -> tuple[Array, Array, Array]:

@@ -20,6 +20,7 @@ from jax import Array
 
 from massieu.geometry import point_group
 
+NEVER = -1e30  # ln p of states that are not there
 MOST_SETS = 60_000  # enumerated; of these the lowest of each sector are kept
 
 
@@ -40,7 +41,8 @@ class Family(NamedTuple):
 
     sectors (F,); places, signs (F, m): where the determinants of each stand in the first, and the sign of sorting them;
     kept [(place, sign), ..]: what the symmetries of the first sector itself do; size: number of determinants; weight:
-    of all of them in the ideal gas.
+    of all of them in the ideal gas; basis (m, r): orthonormal combinations that states are made of, None for all;
+    chances (m,): of each determinant where samples are drawn, None for equal ones.
     """
 
     sectors: np.ndarray
@@ -49,22 +51,29 @@ class Family(NamedTuple):
     kept: list[tuple[np.ndarray, np.ndarray]]
     size: int
     weight: float
+    basis: np.ndarray | None = None
+    chances: np.ndarray | None = None
+
+    @property
+    def states(self) -> int:
+        """How many states there are: labels of each sector, the first of its determinants."""
+        return self.size if self.basis is None else self.basis.shape[1]
 
 
 class SetIndex(eqx.Module):
-    """Where a set (N,) stands in a table sorted by `_key`."""
+    """Where a set (N,) stands in a table sorted by `set_keys`."""
 
     base: int = eqx.field(static=True)
     keys: np.ndarray
 
     def __call__(self, occupied: Array) -> Array:
-        return jnp.searchsorted(jnp.asarray(self.keys), _key(occupied, self.base, jnp))
+        return jnp.searchsorted(jnp.asarray(self.keys), set_keys(occupied, self.base, jnp))
 
 
 class Sectors(eqx.Module):
     """sets (n, N); members (S, m): the sets of each sector by rising kinetic energy, -1 where there are fewer.
 
-    states (families, copies m, m): C as columns, determinant by determinant with each of its Jastrow factors (one or
+    states (families, copies m, r): C as columns, determinant by determinant with each of its Jastrow factors (one or
     two, see `Jastrow.factors`); of_set (n, 2): sector and column.
     """
 
@@ -90,14 +99,20 @@ class Sectors(eqx.Module):
         partners = jnp.where(members[:, None] < 0, occupied, jnp.asarray(self.sets)[members])
         return partners, jnp.where(members[:, None] < 0, 0.0, amplitudes)
 
+    def with_families(self, families: tuple[Family, ...]) -> Sectors:
+        """The same with other families, as many columns of states as any of them has."""
+        states = self.states[:, :, : max(family.states for family in families)]
+        return Sectors(self.spins, self.base, self.sets, self.keys, self.members, self.of_set, self.family, self.place,
+                       self.sign, states, families)  # fmt: skip
+
     @property
     def index(self) -> SetIndex:
         """Place of a set (N,) in `sets`."""
         return SetIndex(self.base, self.keys)
 
 
-def _key(occupied, base: int, of=np):
-    """One integer for each set (.., N)."""
+def set_keys(occupied, base: int, of=np):
+    """One integer for each set (.., N) of `base` orbitals."""
     powers = base ** of.arange(occupied.shape[-1] - 1, -1, -1)
     return (occupied * powers).sum(axis=-1)
 
@@ -110,10 +125,10 @@ def low_sets(energies: np.ndarray, spins: tuple[int, ...], most: int = MOST_SETS
     high = float(sum(np.sort(energies)[-count:].sum() for count in spins if count))
     ground = sum(np.sort(energies)[:count].sum() for count in spins)
     low = ground
-    best = _below(energies, spins, ground * (1 + 1e-9) + 1e-9, most)
+    best = sets_below(energies, spins, ground * (1 + 1e-9) + 1e-9, most)
     for _ in range(30):
         middle = 0.5 * (low + high)
-        found = _below(energies, spins, middle, most)
+        found = sets_below(energies, spins, middle, most)
         if found is None:
             high = middle
         else:
@@ -123,8 +138,8 @@ def low_sets(energies: np.ndarray, spins: tuple[int, ...], most: int = MOST_SETS
     return best
 
 
-def _below(energies: np.ndarray, spins: tuple[int, ...], highest: float, most: int) -> np.ndarray | None:
-    """All sets with a sum of energies <= highest; None if there are more than `most`."""
+def sets_below(energies: np.ndarray, spins: tuple[int, ...], highest: float, most: int) -> np.ndarray | None:
+    """All sets (n, N) with a sum of energies <= highest; None if there are more than `most`."""
     order = np.argsort(energies, kind="stable")
     rising = energies[order]
     cheapest = [rising[:count].sum() for count in spins]
@@ -172,13 +187,16 @@ def symmetries(vectors: np.ndarray, twist: np.ndarray, spins: tuple[int, ...]) -
 
 def sorted_sectors(
     sets: np.ndarray, vectors: np.ndarray, energies: np.ndarray, spins: tuple[int, ...], of: list[Symmetry], most: int,
-    beta: float,
+    beta: float, period: np.ndarray | None = None,
 ) -> Sectors:  # fmt: skip
     """The lowest sets of every total momentum, at most `most` and in whole orbits of symmetry, sorted into families.
 
-    beta: for the weights of the families, relative to all sets given.
+    vectors (M, c): what is conserved in sum, here called momentum; components with a period > 0 up to its multiples (a
+    parity: 2).  beta: for the weights of the families, relative to all sets given.
     """
     total = vectors[sets].sum(axis=1)
+    if period is not None:
+        total = np.where(period > 0, total % np.maximum(period, 1), total)
     kinetic = np.round(energies[sets].sum(axis=1), 9)
     by_momentum: dict[tuple[int, ...], list[int]] = {}
     for at in np.lexsort((*sets.T[::-1], kinetic)):
@@ -188,7 +206,7 @@ def sorted_sectors(
     chosen = np.concatenate([kept[momentum] for momentum in momenta])
     sets = sets[chosen]
     base = len(vectors)
-    order = np.argsort(_key(sets, base))
+    order = np.argsort(set_keys(sets, base))
     sets, place_of = sets[order], np.argsort(order)
     largest = max(map(len, kept.values()))
     members, of_set, start = np.full((len(momenta), largest), -1), np.zeros((len(sets), 2), int), 0
@@ -197,7 +215,7 @@ def sorted_sectors(
         start += len(own)
         members[number, : len(own)] = own
         of_set[own] = np.column_stack([np.full(len(own), number), np.arange(len(own))])
-    keys = _key(sets, base)
+    keys = set_keys(sets, base)
     boltzmann = np.exp(-beta * (energies[sets].sum(axis=1) - kinetic.min()))
     boltzmann /= np.sum(np.exp(-beta * (kinetic - kinetic.min())))
     families = _families(sets, keys, base, momenta, members, spins, of, boltzmann)
@@ -216,7 +234,7 @@ def _chosen(
     spins: tuple[int, ...], of: list[Symmetry], most: int,
 ) -> dict[tuple[int, ...], np.ndarray]:  # fmt: skip
     """The rows of `sets` kept of each total momentum, by rising energy; symmetric sectors keep each other's images."""
-    keys = _key(sets, base)
+    keys = set_keys(sets, base)
     order = np.argsort(keys)
     keys = keys[order]
     kept: dict[tuple[int, ...], np.ndarray] = {}
@@ -226,7 +244,8 @@ def _chosen(
         rows = np.array(listed)
         others = [symmetry.total(np.array(momentum)) for symmetry in of]
         images = [
-            order[np.searchsorted(keys, _key(turned(sets[rows], symmetry.orbitals, spins)[0], base))] for symmetry in of
+            order[np.searchsorted(keys, set_keys(turned(sets[rows], symmetry.orbitals, spins)[0], base))]
+            for symmetry in of
         ]
         orbit = np.min([image for image, other in zip(images, others, strict=True) if other == momentum], axis=0)
         chosen = _whole_orbits(sets[rows], kinetic[rows], orbit, most)
@@ -270,7 +289,7 @@ def _families(sets, keys, base, momenta, members, spins, of, boltzmann) -> list[
             if other is None:
                 continue
             image, signs = turned(sets[own], symmetry.orbitals, spins)
-            at = {int(key): a for a, key in enumerate(_key(image, base))}
+            at = {int(key): a for a, key in enumerate(set_keys(image, base))}
             theirs = members[other][members[other] >= 0]
             if len(theirs) != len(own) or any(int(key) not in at for key in keys[theirs]):
                 continue

@@ -26,6 +26,15 @@ class Reference(NamedTuple):
     coefficients: Array
 
 
+class Bare(NamedTuple):
+    """Determinants of sets (m, ..): phases and ln|D| (m,), gradients (m, N, dim) of ln D, lap D / D (m,)."""
+
+    phase: Array
+    log_abs: Array
+    gradient: Array
+    laplacian: Array
+
+
 class SlaterJet(NamedTuple):
     """ln|D|, its phase, gradient (N, dim) of ln D, and sum_bc M_bc d_b d_c ln D for a metric M."""
 

@@ -132,6 +132,15 @@ class PeriodicElectrons(QuantumSystem):
         return 1 / self.temperature if self.theta > 0 else math.inf
 
     @property
+    def energy_scale(self) -> float:
+        return fermi_temperature(self.rs, self.dim, self.spins[0] / self.n)
+
+    @property
+    def orbitals_kept(self) -> int:
+        """Orbitals of the thermal gas."""
+        return len(self.plane_waves().vectors)
+
+    @property
     def kinetic_scale(self) -> float:
         return 1 / self.length**2
 

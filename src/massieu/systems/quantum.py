@@ -40,6 +40,11 @@ class QuantumSystem(AbstractSystem):
         return 0.03 / self.kinetic_scale / (2 * math.pi) ** 2
 
     @property
+    def energy_scale(self) -> float:
+        """What energies of states of a few orbitals differ by."""
+        return 1.0
+
+    @property
     @abstractmethod
     def beta(self) -> float:
         """Inverse temperature; infinite for the ground state."""

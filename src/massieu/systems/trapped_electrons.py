@@ -118,6 +118,11 @@ class TrappedElectrons(QuantumSystem):
                 return shells
         return MOST_SHELLS + 1
 
+    @property
+    def orbitals_kept(self) -> int:
+        """Orbitals of the thermal gas."""
+        return len(quantum_numbers(self.dim, self._shells()))
+
     def default_ansatz(self, options: Any) -> DensityMatrix:
         for name, value in (("width", options.width), ("attention", options.attention or None)):
             require(value is None, name, value, f"left out for {self.name}, whose flow and p have no such layers")

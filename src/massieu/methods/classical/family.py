@@ -47,7 +47,7 @@ class Family(NamedTuple):
     def spread(self, gradient: Any, value: Number) -> Any:
         """A derivative by theta(c) as one by the coefficients."""
         weights = self._weights(value)
-        return jax.tree.map(lambda leaf: leaf[..., None] * weights.astype(leaf.dtype), gradient)
+        return jax.tree.map(lambda leaf: jnp.multiply.outer(leaf, weights.astype(leaf.dtype)), gradient)
 
     def draw(self, key: Array, place: Array, places: int) -> Array:
         """A value of c from part `place` of `places`: denser towards the ends, where a polynomial is held least."""

@@ -36,7 +36,6 @@ from massieu.principle import trainable
 from massieu.states import DensityMatrix
 from massieu.states.correlated import CorrelatedStates
 from massieu.systems.quantum import QuantumSystem
-from massieu.units import fermi_temperature
 
 SETTLED_AT_START = 3  # times the moves of a step, before the first one
 LABELS = 512  # sets K of every step of p
@@ -66,7 +65,7 @@ class Loop:
 
     def __init__(self, system: Any, rho: DensityMatrix, beta: float, options: ParticleOptions):
         self.system, self.beta, self.options = system, beta, options
-        self.unit, self.beta_or_one = fermi_energy(system), beta if np.isfinite(beta) else 1.0
+        self.unit, self.beta_or_one = system.energy_scale, beta if np.isfinite(beta) else 1.0
         known = isinstance(rho.p, Occupation | SingleOccupation | TabulatedOccupation)
         allowed = "an Occupation or a SingleOccupation for correlated states"
         require(known, "density", type(rho.p).__name__, allowed)
@@ -173,12 +172,7 @@ def levels_of(system: Any, rho: DensityMatrix) -> Levels:
     momenta = rho.psi.orbitals + rho.psi.twist[:, None]
     energies = system.kinetic_scale * (2 * np.pi) ** 2 * np.sum(momenta**2, axis=-1)
     exchange = system.exchange(rho.psi.orbitals)
-    return Levels(rho.psi.spins, fermi_energy(system), energies, rho.p.shell, rho.p.pair_class, exchange)
-
-
-def fermi_energy(system: Any) -> float:
-    """Of the ideal gas of the majority spin: the unit of energy differences."""
-    return fermi_temperature(system.rs, system.dim, system.spins[0] / system.n)
+    return Levels(rho.psi.spins, system.energy_scale, energies, rho.p.shell, rho.p.pair_class, exchange)
 
 
 def weigh(psi: CorrelatedStates, system: QuantumSystem, groups: Groups, unit: float) -> Weighed:

@@ -16,8 +16,9 @@ PIXELS = 40
 def all_figures(system: TrappedElectrons, shown: Shown) -> dict[str, Figure]:
     """By name."""
     found = {"densities": densities(system, shown.observables)}
-    flat = system.n < 2 or system.dim < 2
-    return found if flat else found | {"pair_density": pair_density(system, shown.samples["x"])}
+    if system.n < 2 or system.dim < 2 or "x" not in shown.samples:
+        return found
+    return found | {"pair_density": pair_density(system, shown.samples["x"])}
 
 
 def densities(system: TrappedElectrons, observables: dict[str, Any]) -> Figure:

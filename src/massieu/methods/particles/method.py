@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from massieu.errors import require
 from massieu.methods.evaluation import Evaluation
 from massieu.methods.method import Method, Shown, option_names
-from massieu.methods.particles import correlated, evaluate, evaluate_correlated, sectors, train
+from massieu.methods.particles import correlated, evaluate, evaluate_correlated, evaluate_sectors, sectors, train
 from massieu.methods.particles.options import ParticleOptions
 from massieu.methods.particles.thermal_share import HOT, thermal_share
 from massieu.methods.training import Problem, TrainState
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PROBLEMS = {"flow": train.problem, "correlated": correlated.problem, "sectors": sectors.problem}
 EVALUATIONS = {
-    "flow": evaluate.evaluate, "correlated": evaluate_correlated.evaluate, "sectors": sectors.evaluate
+    "flow": evaluate.evaluate, "correlated": evaluate_correlated.evaluate, "sectors": evaluate_sectors.evaluate
 }  # fmt: skip
 
 
@@ -30,7 +30,8 @@ UNUSED = {  # options that a family of states has no use for
     "correlated": ("method", "sampler", "clip_energy", "accumulate", "remix", "width", "attention",
                    "optimiser", "clip"),
 }  # fmt: skip
-CORRELATED = {"steps": 120, "batch": 256, "moves": 25, "samples": 20_000}  # defaults in the place of the system's
+CORRELATED = {"steps": 120, "batch": 256, "moves": 25, "samples": 20_000, "optimiser": "auto",
+              "learning_rate": None, "remix": 50}  # fmt: skip
 LAYERS = 2  # of the flow beneath the Jastrow factor of a hot gas
 
 
