@@ -121,12 +121,18 @@ def _value(log_density: LogDensity) -> Callable[[Any, Array], tuple[Array, Array
     return lambda label, x: (log_density(label, x), jnp.zeros_like(x))
 
 
+def in_unit_box(x: Array) -> Array:
+    """The images of positions in the periodic unit box."""
+    return x - jnp.floor(x)
+
+
 def move(
-    kind: str, value_and_force: Callable, key: Array, label: Any, x: Array, value: Array, force: Array, step: Array
-) -> tuple[Array, Array, Array, Array]:
+    kind: str, value_and_force: Callable, key: Array, label: Any, x: Array, value: Array, force: Array, step: Array,
+    wrapped: Callable[[Array], Array] = in_unit_box,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """One Metropolis or MALA move of all positions at once: x (B, N, 3), which moved (B,), ln p and its gradient there.
 
-    value_and_force(label, x) of a batch; value and force are those at x.
+    value_and_force(label, x) of a batch; value and force are those at x; wrapped: where positions are kept.
     """
     noise_key, coin_key = jax.random.split(key)
     noise = jax.random.normal(noise_key, x.shape)
@@ -137,7 +143,7 @@ def move(
     backward = (-shift - drift * _limited(new_force, step)) / step
     log_ratio = new_value - value + 0.5 * jnp.sum(noise**2 - backward**2, axis=(1, 2))
     accepted = jnp.log(jax.random.uniform(coin_key, (len(x),))) < log_ratio
-    trial = trial - jnp.floor(trial)
+    trial = wrapped(trial)
     here = accepted[:, None, None]
     return (
         jnp.where(here, trial, x),

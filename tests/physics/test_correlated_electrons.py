@@ -123,10 +123,10 @@ def measured():
     psi = method_of(system).ansatz(system, options).psi
     plain = Jastrow((3,), 2, (0.0,))
     bare = CorrelatedStates(psi.spins, psi.orbitals, psi.twist, psi.mixing, plain, None)
-    family = measured_families(psi.mixing)[0][1]
-    own = psi.mixing.sets[psi.mixing.members[family.sectors[0]][: family.size]][:12]
+    family = measured_families(psi.mixing)[0][1]._replace(size=12)
+    own = psi.mixing.sets[psi.mixing.members[family.sectors[0]][: family.size]]
     sums = sums_of(system, bare, psi.mixing)
-    parts = [sums(bare, own, np.eye(12), np.zeros(12), 3200, jax.random.key(i)) for i in range(8)]
+    parts = [sums(bare, family, np.eye(12), np.zeros(12), 3200, jax.random.key(i)) for i in range(8)]
     return system, bare, own, parts
 
 
@@ -366,7 +366,7 @@ def test_ground_state_of_thirteen_electrons_is_below_the_unitary_flow():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("quantum-dot --states correlated", "states = correlated: must be flow for quantum-dot"),
+        ("quantum-dot --states correlated", "states = correlated: must be flow for n = 6"),
         ("electron-gas --interacting false --states correlated", "must be flow for the ideal gas"),
         ("electron-gas --states flow --walkers 4", "walkers = 4: must be left out for flow states"),
         ("electron-gas --states correlated --sampler mala", "sampler = mala: must be left out for correlated states"),

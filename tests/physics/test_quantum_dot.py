@@ -21,6 +21,7 @@ pytestmark = pytest.mark.acceptance
 
 # exact diagonalisation in Jacobi oscillator coordinates, centre of mass exact: F, E, S of one spin (errors 5e-5)
 THREE = {(2.0, 10.0): (8.320104, 8.321184, 0.010802), (2.0, 2.0): (7.852534, 9.160246, 2.615424)}
+ONE = (2.0, 1.0, 5.798903912640341)  # of three, the same way: kappa, beta, F
 PAIRS = {  # radial grids; parity: F, E, S
     (2.0, 10.0, "odd"): (4.072428014, 4.141842786, 0.694147719),
     (1.0, 2.0, "both"): (2.567581451, 3.685142497, 2.235122090),
@@ -84,14 +85,48 @@ def test_bosons_share_levels_and_their_density_is_normalised():
 
 
 def test_singlet_of_two_electrons_has_energy_three():
-    run = ms.minimize(ms.QuantumDot(n=2, polarised=False, kappa=1.0, beta=math.inf), steps=200, samples=8000, seed=0)
+    system = ms.QuantumDot(n=2, polarised=False, kappa=1.0, beta=math.inf)
+    run = ms.minimize(system, states="flow", steps=200, samples=8000, seed=0)
     assert abs(run.E.value - 3.0) < 0.003 + 4 * run.E.error
     assert run.result.observables["fraction_not_bijective"] == 0
 
 
+def _is_met(run, F, E, S):
+    """F is a bound within 0.1 % of the exact value, E and S are within 0.5 and 1 %."""
+    assert -4 * run.F.error < run.F.value - F < 1e-3 * abs(F) + 4 * run.F.error
+    assert run.E.value == pytest.approx(E, rel=5e-3, abs=4 * run.E.error)
+    assert run.S.value == pytest.approx(S, rel=1e-2, abs=1e-3 + 4 * run.S.error)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kappa": 2.0, "beta": 10.0},
+        {"kappa": 1.0, "beta": 2.0, "polarised": False},
+        {"kappa": 3.0, "beta": 2.4, "dim": 1},
+        {"kappa": 1.7, "beta": 1.3, "dim": 3},
+        {"kappa": 1.0, "beta": math.inf, "polarised": False},
+    ],
+)
+def test_correlated_states_of_a_pair_meet_the_exact_values(options):
+    system = ms.QuantumDot(n=2, **options)
+    exact = system.reference().best
+    run = ms.minimize(system, samples=100_000, seed=1)
+    _is_met(run, exact.F.value, exact.E.value, exact.S.value if exact.S else 0.0)
+
+
+@pytest.mark.parametrize(("kappa", "beta"), THREE)
+def test_correlated_states_of_three_meet_the_exact_values(kappa, beta):
+    run = ms.minimize(ms.QuantumDot(n=3, kappa=kappa, beta=beta), samples=100_000, seed=1)
+    _is_met(run, *THREE[kappa, beta])
+    found = run.result.observables
+    by_oscillator = found["centre_of_mass_squared"]  # of N R^2, dim/2 coth(beta/2)
+    assert abs(by_oscillator["value"] - 1 / math.tanh(beta / 2)) < 4 * by_oscillator["error"]
+
+
 @pytest.fixture(scope="module")
 def three():
-    return ms.minimize(ms.QuantumDot(n=3, kappa=2.0, beta=2.0), steps=150, samples=8000, seed=0)
+    return ms.minimize(ms.QuantumDot(n=3, kappa=2.0, beta=2.0), states="flow", steps=150, samples=8000, seed=0)
 
 
 def test_three_electrons_are_near_and_not_below_the_exact_free_energy(three):

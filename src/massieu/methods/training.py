@@ -34,8 +34,8 @@ class Problem(NamedTuple):
     """A compiled training problem: the step, where it starts, and the part of the density that is not trained.
 
     combine: from the parameters and the frame to the density; between_steps: from a state to the one that the next step
-    starts from, mostly itself; carried: leaves of the state that a start from another run takes over; notes: what the
-    user should know before the first step.
+    starts from, mostly itself, and announced: what that is about to do, where it takes long; carried: leaves of the
+    state that a start from another run takes over; notes: what the user should know before the first step.
     """
 
     step: Step
@@ -45,6 +45,7 @@ class Problem(NamedTuple):
     between_steps: Callable[[TrainState], TrainState] = lambda state: state
     carried: tuple[str, ...] = (".params",)
     notes: tuple[str, ...] = ()
+    announced: Callable[[TrainState], str] = lambda state: ""
 
     def density(self, state: TrainState, value: float | None = None) -> Any:
         """The density (matrix) with the parameters of a state, in float64; of a family the member at `value`."""

@@ -25,7 +25,7 @@ WORDS = {
     "effective_mass_ratio": "m*/m from the entropy",
     "effective_mass_from_levels": "m*/m from the levels",
     "r_squared": "<sum r^2>",
-    "centre_of_mass_squared": "<R^2> of the centre of mass",
+    "centre_of_mass_squared": "N <R^2> of the centre of mass",
     "displacement2": "mean square displacement from the sites",
     "molecular_fraction": "fraction of atoms in molecules",
     "delta_F": "free energy difference of the two states",

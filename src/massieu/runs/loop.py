@@ -37,7 +37,9 @@ def train(
         progress.say("compiling the first step")
     try:
         while int(state.step) < options.steps and not converged(rows, beta, options):
-            since = time.monotonic()
+            since, coming = time.monotonic(), training.announced(state)
+            if coming:
+                progress.say(coming)
             new, metrics = training.step(training.between_steps(state))
             row = {
                 "step": int(state.step),

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.sampling import in_unit_box
 from massieu.states.backflow import Backflow
 from massieu.states.determinants import Apart, Determinants, Local
 from massieu.states.jastrow import Jastrow
@@ -61,6 +62,11 @@ class CorrelatedStates(Determinants):
         terms = len(self.jastrow.vectors) + (0 if self.backflow is None else n * len(self.backflow.vectors))
         return 16 * (4 * (n * dim) ** 2 + 20 * n * n + 2 * n * terms)
 
+    @property
+    def spacing(self) -> float:
+        """Of the electrons, in units of the box."""
+        return float(sum(self.spins) ** (-1 / self.orbitals.shape[1]))
+
     def sample_determinants(self, key: Array, labels: Array) -> Array:
         """x (B, N, dim) from |D_K|^2 for labels (B, 1 + N): where chains start from."""
         return sample_references(key, jax.vmap(self.reference)(labels), self.spins)
@@ -83,6 +89,10 @@ class CorrelatedStates(Determinants):
     def thermal(self, key: Array, x: Array) -> Array:
         """x (N, dim) with what is apart at its temperature: as it is."""
         return x
+
+    def wrapped(self, points: Array) -> Array:
+        """Points of the chains in the unit box."""
+        return in_unit_box(points)
 
     def positions(self, points: Array) -> Array:
         """Positions x (N, dim) of a point of the chains: the same, unless a flow carries it."""

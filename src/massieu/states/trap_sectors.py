@@ -12,9 +12,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import scipy
+import scipy.sparse
 
-from massieu.exact.trapped_gas import ideal_gas
 from massieu.states.oscillator import angular_momentum, quantum_numbers
 from massieu.states.sectors import Sectors, Symmetry, set_keys, sets_below, sorted_sectors
 
@@ -35,8 +34,8 @@ class TrapSectors(NamedTuple):
     energies: np.ndarray
 
 
-def trap_sectors(spins: tuple[int, ...], dim: int, beta: float) -> TrapSectors | None:
-    """All that are thermal at beta; None where these are too many."""
+def trap_sectors(spins: tuple[int, ...], dim: int, beta: float, log_z: float) -> TrapSectors | None:
+    """All that are thermal at beta, where the ideal gas has the partition function e^log_z; None if too many."""
     for quanta in range(LEAST_QUANTA, MOST_QUANTA + 1):
         orbitals = quantum_numbers(dim, _filled(spins, dim) + quanta)
         levels = orbitals.sum(axis=1) + 0.5 * dim
@@ -44,7 +43,8 @@ def trap_sectors(spins: tuple[int, ...], dim: int, beta: float) -> TrapSectors |
         sets = sets_below(levels, spins, ground + quanta + 0.25, MOST_SETS)
         if sets is None:
             return None
-        if _left_out(levels[sets].sum(axis=1), spins, dim, beta) < LEFT_OUT:
+        kept = 1.0 if math.isinf(beta) else float(np.sum(np.exp(-beta * levels[sets].sum(axis=1) - log_z)))
+        if 1 - kept < LEFT_OUT:
             break
     else:
         return None
@@ -58,14 +58,6 @@ def trap_sectors(spins: tuple[int, ...], dim: int, beta: float) -> TrapSectors |
 def _filled(spins: tuple[int, ...], dim: int) -> int:
     """Shells that hold the electrons in their lowest states."""
     return next(s for s in range(1, 99) if len(quantum_numbers(dim, s)) >= max(spins))
-
-
-def _left_out(energies: np.ndarray, spins: tuple[int, ...], dim: int, beta: float) -> float:
-    """Weight in the ideal gas of all sets but those with these energies."""
-    if math.isinf(beta):
-        return 0.0
-    log_z = sum(ideal_gas(count, dim, beta, "fermi")[0] for count in spins)
-    return float(1 - np.sum(np.exp(-beta * energies - log_z)))
 
 
 def _conserved(orbitals: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, list[Symmetry]]:
@@ -148,9 +140,8 @@ def _annihilated(lowering: list[scipy.sparse.csc_array], levels: np.ndarray) -> 
     columns, energies = [], []
     for level in np.unique(np.round(levels, 6)):
         at = np.flatnonzero(np.abs(levels - level) < 1e-3)
-        stacked = scipy.sparse.vstack([matrix[:, at] for matrix in lowering])
-        stacked = stacked[np.unique(stacked.nonzero()[0])].toarray()
-        null = scipy.linalg.null_space(stacked, rcond=1e-9) if len(stacked) else np.eye(len(at))
+        quanta, modes = np.linalg.eigh(sum((matrix[:, at].T @ matrix[:, at]).toarray() for matrix in lowering))
+        null = modes[:, quanta < 0.5]  # quanta of the centre of mass: whole numbers
         block = np.zeros((len(levels), null.shape[1]))
         block[at] = null
         columns.append(block)

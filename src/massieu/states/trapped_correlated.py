@@ -61,6 +61,11 @@ class TrappedCorrelated(eqx.Module):
         """Memory for the derivatives of one walker."""
         return 16 * len(self.orbitals) * sum(self.spins) * (2 + self.orbitals.shape[1]) ** 2
 
+    @property
+    def spacing(self) -> float:
+        """Of the electrons, about."""
+        return 2.0
+
     def bare(self, sets: Array, x: Array) -> Bare:
         """The determinants of sets (m, N) at x (N, dim)."""
         jet = orbital_jet(jnp.asarray(self.orbitals), x, self.oscillator.most)
@@ -95,7 +100,11 @@ class TrappedCorrelated(eqx.Module):
         """x (N, dim) with a centre of mass from its thermal density."""
         n, dim = x.shape
         spread = math.sqrt(0.5 / n / math.tanh(0.5 * self.beta))
-        return x - jnp.mean(x, axis=0) + spread * jax.random.normal(key, (dim,))
+        return x - jnp.mean(x, axis=0, keepdims=True) + spread * jax.random.normal(key, (1, dim))
+
+    def wrapped(self, points: Array) -> Array:
+        """Points of the chains, anywhere."""
+        return points
 
     def projected(self) -> TrappedCorrelated:
         """The same: J may be anything."""

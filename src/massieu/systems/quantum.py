@@ -19,6 +19,8 @@ class QuantumSystem(AbstractSystem):
 
     states: ClassVar[tuple[str, ...]] = ("flow",)  # the families of states that it has, for `--states`
 
+    samples_of_few: ClassVar[int] = 200_000  # of an evaluation, where correlated states are diagonalised
+
     @property
     def default_states(self) -> str:
         """The family in use where none is asked for."""

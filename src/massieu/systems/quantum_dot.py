@@ -18,6 +18,7 @@ from jax import Array
 from massieu.densities.occupation import TabulatedOccupation
 from massieu.errors import InputError, require
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.exact.trapped_gas import ideal_gas
 from massieu.states import DensityMatrix
 from massieu.states.radial_flow import RadialFlow
 from massieu.states.sectors import NEVER
@@ -36,7 +37,8 @@ SOFT = 1.0  # softening of the repulsion on a line
 
 @lru_cache(maxsize=4)
 def _shared_sectors(spins: tuple[int, ...], dim: int, beta: float) -> TrapSectors | None:
-    return trap_sectors(spins, dim, beta)
+    cold = math.isinf(beta)
+    return trap_sectors(spins, dim, beta, 0.0 if cold else sum(ideal_gas(n, dim, beta, "fermi")[0] for n in spins if n))
 
 
 class QuantumDot(TrappedElectrons):
@@ -46,6 +48,7 @@ class QuantumDot(TrappedElectrons):
     summary: ClassVar[str] = "electrons in a harmonic trap, H = sum (p^2 + r^2)/2 + sum kappa/r_ij"
     source: ClassVar[str] = "Xie, Zhang and Wang, J. Mach. Learn. 1, 38 (2022)"
     states: ClassVar[tuple[str, ...]] = ("flow", "correlated")
+    samples_of_few: ClassVar[int] = 50_000
 
     kappa: float = parameter(1.0, "strength of the repulsion")
 

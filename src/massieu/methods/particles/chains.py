@@ -56,7 +56,7 @@ def started(rho: DensityMatrix, key: Array, groups: int, walkers: int) -> Groups
     label, log_prob = jax.vmap(rho.p.sample_and_log_prob)(jax.random.split(of_label, groups))
     each = jnp.repeat(label, walkers, axis=0)
     x = rho.psi.sample_determinants(of_x, each)
-    step = jnp.asarray(FIRST_STEP * x.shape[1] ** (-1 / x.shape[2]))
+    step = jnp.asarray(FIRST_STEP * rho.psi.spacing)
     return Groups(label, log_prob, x.reshape(groups, walkers, *x.shape[1:]), step, jnp.zeros(groups, jnp.int32))
 
 
@@ -91,7 +91,7 @@ def moved(psi: CorrelatedStates, groups: Groups, key: Array, moves: int) -> tupl
 
     def one(state: Any, key: Array) -> tuple[Any, Array]:
         x, value, force = state
-        x, accepted, value, force = sampling.move("mala", slope, key, label, x, value, force, groups.step)
+        x, accepted, value, force = sampling.move("mala", slope, key, label, x, value, force, groups.step, psi.wrapped)
         return (x, value, force), jnp.mean(accepted)
 
     (x, _, _), accepted = jax.lax.scan(one, (x, *slope(label, x)), jax.random.split(key, moves))

@@ -38,7 +38,10 @@ EVALUATE_SEED = 2**28
 
 
 class Totals(NamedTuple):
-    """F, E, S, the potential energy, the entropy that overlaps of the states lose, and C = -beta Cov(E_k, ln p)."""
+    """F, E, S, the potential energy, the entropy that overlaps of the states lose, and C = -beta Cov(E_k, ln p).
+
+    p_S, p_C: entropy and heat capacity of the Boltzmann weights of the energies as evaluated, beside those of p.
+    """
 
     F: float
     E: float
@@ -46,6 +49,8 @@ class Totals(NamedTuple):
     potential: float
     loss: float
     C: float
+    p_S: float = 0.0
+    p_C: float = 0.0
 
 
 def evaluate(
@@ -53,7 +58,8 @@ def evaluate(
 ) -> Evaluation:
     """Energies and overlaps of the states from independent samples; sums over all states are exact; x64 must be on.
 
-    C is Var(ln p), as exact as p; its error is that of -beta Cov(E_k, ln p), the same where p(k) ~ exp(-beta E_k).
+    C is Var(ln p).  p(k) ~ exp(-beta E_k) has the noise of the energies that it was made from: errors of S and C
+    contain how far the entropy and the heat capacity of the Boltzmann weights of the independent energies here are.
     """
     rho, key = training.density(state), jax.random.fold_in(jax.random.key(seed), EVALUATE_SEED)
     sectors = rho.psi.mixing
@@ -80,7 +86,11 @@ def evaluate(
     estimates = {name: _jackknife(getattr(total, name), [getattr(t, name) for t in left_out]) for name in total._fields}
     kinetic = _jackknife(total.E - total.potential, [t.E - t.potential for t in left_out])
     finite = math.isfinite(beta)
-    C = Estimate(float(p @ _squares(log_prob, p)), estimates["C"].error) if finite else Estimate(0.0)
+    own_C = float(p @ _squares(log_prob, p))
+    of_p = math.hypot(estimates["p_S"].error, total.p_S - total.S - total.loss)
+    S = estimates["S"]._replace(error=math.hypot(estimates["S"].error, of_p))
+    of_p = math.hypot(estimates["p_C"].error, total.p_C - own_C)
+    C = Estimate(own_C, math.hypot(estimates["C"].error, of_p)) if finite else Estimate(0.0)
     apart = rho.psi.apart(beta)
     orbitals = system.orbitals_kept  # both lists rise by energy: one is the beginning of the other
     observables = _observed(parts) | {
@@ -98,7 +108,7 @@ def evaluate(
     return Evaluation(
         F=_shifted(estimates["F"], apart.F),
         E=_shifted(estimates["E"], apart.E),
-        S=_shifted(estimates["S"], apart.S) if finite else Estimate(0.0),
+        S=_shifted(S, apart.S) if finite else Estimate(0.0),
         C=_shifted(C, apart.C),
         F_var=float(BATCHES * estimates["F"].error ** 2 * options.samples / BATCHES),
         observables=observables,
@@ -111,11 +121,14 @@ def evaluate(
 def _totals(found: list[Any], parts: list[list[Sums]], batches: np.ndarray, beta: float) -> Totals:
     """From the sums of these batches."""
     E = S = V = loss = of_both = 0.0
+    spectrum, counts = [], []
     for (family, c, p, _), of_family in zip(found, parts, strict=True):
         halves = [_mean([of_family[b] for b in half]) for half in (batches[::2], batches[1::2])]
         whole, count = _mean([of_family[b] for b in batches]), len(family.sectors)
         norm = diagonal(whole.overlap, c)
         energies = diagonal(whole.energy, c) / norm
+        spectrum.append(energies[p > 0])
+        counts.append(np.full(len(spectrum[-1]), count))
         E += count * float(p @ energies)
         of_both += count * float(scipy.special.xlogy(p, p) @ energies)
         V += count * float(p @ (diagonal(whole.potential, c) / norm))
@@ -123,7 +136,16 @@ def _totals(found: list[Any], parts: list[list[Sums]], batches: np.ndarray, beta
         loss += count * _loss([half.overlap for half in halves], c, p)
     if math.isinf(beta):
         return Totals(E, E, S - loss, V, loss, 0.0)
-    return Totals(E - (S - loss) / beta, E, S - loss, V, loss, -beta * (of_both + S * E))
+    weights = _canonical(np.concatenate(spectrum), np.concatenate(counts), beta)
+    return Totals(E - (S - loss) / beta, E, S - loss, V, loss, -beta * (of_both + S * E), *weights)
+
+
+def _canonical(energies: np.ndarray, counts: np.ndarray, beta: float) -> tuple[float, float]:
+    """S and C of levels (n,) with these degeneracies."""
+    log_p = -beta * energies - scipy.special.logsumexp(-beta * energies, b=counts)
+    p = counts * np.exp(log_p)
+    S = -float(p @ log_p)
+    return S, float(p @ (log_p + S) ** 2)
 
 
 def _loss(overlaps: list[np.ndarray], c: np.ndarray, p: np.ndarray) -> float:

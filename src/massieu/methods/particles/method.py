@@ -40,7 +40,7 @@ def treatment(rho: DensityMatrix) -> str:
     return getattr(rho.psi, "treatment", "flow")
 
 
-FEW = {"steps": 50, "samples": 200_000}  # of electrons whose determinants are mixed
+STEPS_OF_FEW = 50  # electrons, whose determinants are mixed
 
 
 class Particles(Method[ParticleOptions]):
@@ -55,7 +55,8 @@ class Particles(Method[ParticleOptions]):
     def configure(self, system: Any, **given: Any) -> ParticleOptions:
         own = {"states": given.get("states") or system.default_states}
         if own["states"] == "correlated":
-            own |= CORRELATED | (FEW if system.few else {})
+            own |= CORRELATED
+            own |= {"steps": STEPS_OF_FEW, "samples": system.samples_of_few} if system.few else {}
         return super().configure(system, **{**own, **given, "states": own["states"]})
 
     def implied(self, density: Any) -> dict[str, Any]:

@@ -67,10 +67,20 @@ class SectorLoop(Loop):
 
     def between_steps(self, state: TrainState) -> TrainState:
         """With measured states and weights before the last step."""
-        if int(state.step) != self.options.steps - 1:
+        if not self._is_due(state):
             return state
         key = jax.random.fold_in(state.key, MEASURE_SEED)
         return state._replace(frame=self.measured(self.ensemble(state.params, state.frame).psi, key))
+
+    def announced(self, state: TrainState) -> str:
+        """A line before the measurement."""
+        families = measured_families(self.sectors)
+        number = sum(family.size for _, family in families)
+        what = f"measuring the Hamiltonian between {number} determinants in {len(families)} sectors"
+        return what if self._is_due(state) else ""
+
+    def _is_due(self, state: TrainState) -> bool:
+        return int(state.step) == self.options.steps - 1
 
     def measured(self, psi: CorrelatedStates, key: Array) -> Frame:
         """States and energies of every family, from two halves: the energies of each half's states are the other's."""
@@ -104,4 +114,5 @@ def problem(system: Any, rho: DensityMatrix, beta: float, options: ParticleOptio
     """The same loop, with mixed states at its end."""
     loop = SectorLoop(system, rho, beta, options)
     statics = (loop.static_p, loop.static_psi)
-    return Problem(jax.jit(loop.step), loop.start(), statics, loop.combined, loop.between_steps)
+    step, start = jax.jit(loop.step), loop.start()
+    return Problem(step, start, statics, loop.combined, loop.between_steps, announced=loop.announced)
