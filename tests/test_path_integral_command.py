@@ -86,4 +86,4 @@ def test_bad_input_is_refused_in_one_line(refused, arguments, message):
 
 
 def test_other_quantum_systems_are_refused(refused):
-    refused(["baseline", "electron-gas", "--n", "2"], "electron-gas: must be a classical system")
+    refused(["baseline", "hydrogen", "--n", "2"], "hydrogen: must be a classical system")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from massieu.errors import one_of, require
@@ -15,6 +16,7 @@ from massieu.systems.quantum_dot import QuantumDot
 from massieu.text import columns
 
 METHODS = ("pimc",)
+SLICES, CHAINS, SWEEPS = 32, 256, 1000
 NAMES = {"F": "F", "E": "E", "S": "S", "r_squared": "r2"}
 
 
@@ -61,7 +63,10 @@ def sampled_statistics(dot: QuantumDot) -> str:
     return "boltzmann"
 
 
-def path_integral(dot: QuantumDot, method: str, slices: int, chains: int, sweeps: int, seed: int) -> PathBaseline:
+def path_integral(
+    dot: QuantumDot, method: str, slices: int, chains: int, sweeps: int, seed: int,
+    say: Callable[[str], None] = lambda text: None,
+) -> PathBaseline:  # fmt: skip
     """Sample the dot at its beta; InputError for what path integrals cannot do."""
     one_of("method", method, METHODS)
     statistics = sampled_statistics(dot)

@@ -42,14 +42,15 @@ def reference(arguments: list[str]) -> int:
 
 
 def baseline(arguments: list[str]) -> int:
-    """Markov chains and annealing, or path integrals of a quantum dot, beside each other and beside a run."""
-    from massieu.baselines import comparison, path_integrals
+    """Markov chains and annealing, or path integrals of dots and electrons, beside each other and beside a run."""
+    from massieu.baselines import comparison, gas_path_integrals, path_integrals
     from massieu.baselines.chains import METHODS
     from massieu.baselines.chains import baseline as run_baseline
 
     kind, rest = named_system(arguments)
-    if method_of(kind).baselines == "path integrals" and path_integrals.serves(kind):
-        return _path_integral(kind, rest)
+    for paths in (path_integrals, gas_path_integrals):
+        if method_of(kind).baselines == "path integrals" and paths.serves(kind):
+            return _path_integral(paths, kind, rest)
     parser = system_parser(kind, "baseline")
     parser.add_argument("--method", default="ais", help=f"{', '.join(METHODS)}, or several with commas")
     integers = checked_list("stages", int)
@@ -63,7 +64,8 @@ def baseline(arguments: list[str]) -> int:
     system: Any = flags.make(kind, values)
     if method_of(kind).baselines != "chains":
         raise InputError(
-            f"{kind.name}: must be a classical system or quantum-dot; that of the others is `massieu reference`"
+            f"{kind.name}: must be a classical system, quantum-dot or electron-gas;"
+            " that of the others is `massieu reference`"
         )
     efforts = values["stages"] if isinstance(values["stages"], tuple) else (values["stages"],)
     trained = comparison.network(Path(values["run"]), name_of(system), system.parameters()) if values["run"] else None
@@ -87,35 +89,44 @@ def baseline(arguments: list[str]) -> int:
     return 0
 
 
-def _path_integral(kind: Any, arguments: list[str]) -> int:
-    """F, E, S and the average sign of a quantum dot by path-integral Monte Carlo, beside exact values and a run."""
-    from massieu.baselines import comparison, path_integrals
+def _path_integral(paths: Any, kind: Any, arguments: list[str]) -> int:
+    """F, E, S and the average sign by path-integral Monte Carlo, beside exact values and a run.
+
+    paths: `baselines.path_integrals` of a quantum dot, or `baselines.gas_path_integrals`.
+    """
+    from massieu.baselines import comparison
 
     parser = system_parser(kind, "baseline")
     parser.add_argument("--method", default="pimc", help="pimc, path-integral Monte Carlo (default)")
-    parser.add_argument("--slices", type=checked("slices", int), default=32, help="time steps of beta (default: 32)")
-    parser.add_argument("--chains", type=checked("chains", int), default=256, help="walkers (default: 256)")
-    parser.add_argument("--sweeps", type=checked("sweeps", int), default=1000, help="of each chain (default: 1000)")
+    defaults = {
+        "slices": (paths.SLICES, "time steps of beta", "by temperature and density"),
+        "chains": (paths.CHAINS, "walkers", ""),
+        "sweeps": (paths.SWEEPS, "of each chain", ""),
+    }
+    for name, (default, what, otherwise) in defaults.items():
+        text = f"{what} (default: {default or otherwise})"
+        parser.add_argument(f"--{name}", type=checked(name, int), default=default, help=text)
     parser.add_argument("--seed", type=checked("seed", int), default=0)
     parser.add_argument("--run", metavar="DIR", help="a finished run of the same system to set beside")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     values = vars(parser.parse(arguments))
-    dot: Any = flags.make(kind, values)
+    system: Any = flags.make(kind, values)
     run = None
-    same = path_integrals.physical(dot)
+    same = paths.physical(system)
     if values["run"]:
-        run = path_integrals.totals(comparison.network(Path(values["run"]), name_of(dot), same)["summary"])
+        run = paths.totals(comparison.network(Path(values["run"]), name_of(system), same)["summary"])
     effort = (values[name] for name in ("method", "slices", "chains", "sweeps", "seed"))
-    _say(values, f"path integrals: {values['chains']} chains, {values['sweeps']} sweeps, {values['slices']} slices")
-    found = path_integrals.path_integral(dot, *effort)
-    _say(values, f"computing the reference of {name_of(dot)}")
-    exact = dot.known().best
+    slices = f", {values['slices']} slices" if values["slices"] else ""
+    _say(values, f"path integrals: {values['chains']} chains, {values['sweeps']} sweeps{slices}")
+    found = paths.path_integral(system, *effort, lambda text: _say(values, text))
+    _say(values, f"computing the reference of {name_of(system)}")
+    exact = system.known().best
     if values["json"]:
         known = None if exact is None else {name: getattr(exact, name).as_dict() for name in ("F", "E", "S")}
-        plain = {"system": name_of(dot), "parameters": same, **found.as_dict(), "reference": known, "run": run}
+        plain = {"system": name_of(system), "parameters": same, **found.as_dict(), "reference": known, "run": run}
         print(to_json(plain, indent=2))
     else:
-        print(path_integrals.table(found, exact, run))
+        print(paths.table(found, exact, run))
     return 0
 
 

@@ -86,11 +86,7 @@ def evaluate(
     estimates = {name: _jackknife(getattr(total, name), [getattr(t, name) for t in left_out]) for name in total._fields}
     kinetic = _jackknife(total.E - total.potential, [t.E - t.potential for t in left_out])
     finite = math.isfinite(beta)
-    own_C = float(p @ _squares(log_prob, p))
-    of_p = math.hypot(estimates["p_S"].error, total.p_S - total.S - total.loss)
-    S = estimates["S"]._replace(error=math.hypot(estimates["S"].error, of_p))
-    of_p = math.hypot(estimates["p_C"].error, total.p_C - own_C)
-    C = Estimate(own_C, math.hypot(estimates["C"].error, of_p)) if finite else Estimate(0.0)
+    S, C = _with_noise_of_p(estimates, total, float(p @ _squares(log_prob, p)))
     apart = rho.psi.apart(beta)
     orbitals = system.orbitals_kept  # both lists rise by energy: one is the beginning of the other
     observables = _observed(parts) | {
@@ -109,7 +105,7 @@ def evaluate(
         F=_shifted(estimates["F"], apart.F),
         E=_shifted(estimates["E"], apart.E),
         S=_shifted(S, apart.S) if finite else Estimate(0.0),
-        C=_shifted(C, apart.C),
+        C=_shifted(C, apart.C) if finite else Estimate(0.0),
         F_var=float(BATCHES * estimates["F"].error ** 2 * options.samples / BATCHES),
         observables=observables,
         importance={},
@@ -169,6 +165,14 @@ def _jackknife(value: float, left_out: list[float]) -> Estimate:
     """The error of a function of means from leaving out one batch at a time."""
     b = len(left_out)
     return Estimate(float(value), math.sqrt((b - 1) * float(np.var(left_out))))
+
+
+def _with_noise_of_p(estimates: dict[str, Estimate], total: Totals, own_C: float) -> tuple[Estimate, Estimate]:
+    """S and C with errors that contain how far p is from the Boltzmann weights of independent energies."""
+    of_S = math.hypot(estimates["p_S"].error, total.p_S - total.S - total.loss)
+    of_C = math.hypot(estimates["p_C"].error, total.p_C - own_C)
+    S, C = estimates["S"], Estimate(own_C, estimates["C"].error)
+    return S._replace(error=math.hypot(S.error, of_S)), C._replace(error=math.hypot(C.error, of_C))
 
 
 def _shifted(estimate: Estimate, by: float) -> Estimate:

@@ -1,0 +1,158 @@
+"""Path-integral Monte Carlo of the electron gas, fermions with their sign: F, E, S, kinetic and potential energy.
+
+    Z_P = int dR_0 .. dR_{P-1} prod_p det rho(R_p, R_{p+1}; tau) exp(-tau V(R_p)),   tau = beta/P
+
+Paths are sampled with the absolute value and weighted by the sign (gas_paths.py); everything is exact up to the time
+step.  F = F_ideal + int_0^1 <V>_lambda dlambda over the coupling, on Gauss-Legendre nodes.  Units: Ry and a0; totals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from massieu.exact.annealed import new_key
+from massieu.exact.gas_paths import Gas, PairPotential, Paths, displace, images_of, measured, move_beads, settled
+from massieu.exact.pimc import jackknife
+from massieu.principle import Estimate
+from massieu.statistics import blocking
+
+BLOCK = 20  # sweeps of one compiled call
+SETTLING = 0.2  # of the sweeps, before anything is measured
+NODES = 4
+TARGET = 0.4  # accepted fraction of both kinds of moves
+TAU = 0.12  # slices by default: tau times 2/rs (Ry) at most
+FEWEST, MOST = 4, 64
+
+
+class GasPaths(NamedTuple):
+    """Totals F, E, S, kinetic K and potential V (Ry; nan where the sign is not resolved), the average sign.
+
+    acceptance: of single slices and of whole paths.
+    """
+
+    F: Estimate
+    E: Estimate
+    S: Estimate
+    K: Estimate
+    V: Estimate
+    sign: Estimate
+    slices: int
+    tau: float
+    acceptance: tuple[float, float]
+
+
+class Box(NamedTuple):
+    """n electrons by spin, the side of the box (a0), rs, beta (1/Ry) and the coupling: 1, or 0 for the ideal gas."""
+
+    spins: tuple[int, ...]
+    dim: int
+    length: float
+    rs: float
+    beta: float
+    coupling: float
+
+
+def default_slices(box: Box) -> int:
+    """Even, so many that tau 2/rs is small; few for a hot or dense gas."""
+    wanted = box.beta * 2 / box.rs / TAU * box.coupling
+    return min(MOST, max(FEWEST, 2 * math.ceil(0.5 * wanted)))
+
+
+def gas_pimc(
+    box: Box, ideal_F: float, *, slices: int, chains: int, sweeps: int, seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> GasPaths:  # fmt: skip
+    """`chains` walkers at full coupling, a quarter as many at each of the nodes of F."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights, each = 0.5 * (nodes + 1), 0.5 * weights, max(2, chains // 4)
+    full = np.full(chains, box.coupling)
+    couplings = np.concatenate([full, np.repeat(nodes, each)]) if box.coupling else full
+    with jax.enable_x64(True):
+        trace, acceptance = _sampled(box, couplings, slices, sweeps, seed, say)
+    potential, kinetic, sign = trace
+    potential, kinetic = 2 / box.length * potential, kinetic / box.length**2
+    own = slice(0, chains)
+    average = blocking(sign[own])
+    tau, resolved = box.beta / slices, average.value > 3 * average.error
+    V, K, E = (_weighed(value[own], sign[own]) for value in (potential, kinetic, kinetic + box.coupling * potential))
+    F = _integrated(potential[chains:], sign[chains:], weights, ideal_F) if box.coupling else Estimate(ideal_F)
+    S = Estimate(box.beta * (E.value - F.value), box.beta * math.hypot(E.error, F.error))
+    unknown = Estimate(math.nan, math.nan)
+    values = (F, E, S, K, V) if resolved else (unknown,) * 5
+    return GasPaths(*values, average, slices, tau, acceptance)
+
+
+def _weighed(values: np.ndarray, sign: np.ndarray) -> Estimate:
+    """<s a>/<s> of chains (C, T), with the error from leaving one out."""
+    return jackknife(np.stack([(sign * values).mean(axis=1), sign.mean(axis=1)]), lambda m: m[0] / m[1])
+
+
+def _integrated(potential: np.ndarray, sign: np.ndarray, weights: np.ndarray, ideal_F: float) -> Estimate:
+    """F from <V> at the nodes; nan where a sign is not resolved."""
+    parts = [_weighed(v, s) for v, s in zip(np.split(potential, NODES), np.split(sign, NODES), strict=True)]
+    signs = [blocking(s) for s in np.split(sign, NODES)]
+    if any(s.value <= 3 * s.error for s in signs):
+        return Estimate(math.nan, math.nan)
+    value, error = (np.array([getattr(part, name) for part in parts]) for name in ("value", "error"))
+    return Estimate(float(ideal_F + weights @ value), float(np.linalg.norm(weights * error)))
+
+
+def _sampled(
+    box: Box, couplings: np.ndarray, slices: int, sweeps: int, seed: int, say: Callable[[str], None]
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """`measured` (3, W, T) of walkers at couplings (W,), and acceptances; steps are tuned before, never while."""
+    n, tau = sum(box.spins), box.beta / slices
+    t = tau / box.length**2
+    spin = np.repeat(np.arange(len(box.spins)), box.spins)
+    same = (spin[:, None] == spin).astype(float)
+    pair = PairPotential.of(box.dim)
+    start, key = jax.random.split(new_key(seed))
+    points = jax.random.uniform(start, (len(couplings), 1, n, box.dim))
+    x = jnp.broadcast_to(points, (len(couplings), slices, n, box.dim))
+    gas = (jnp.asarray(t), jnp.asarray(2 * tau / box.length * couplings), same, images_of(t), pair)
+    block = jax.jit(partial(_block, gas))
+    steps = jnp.array([math.sqrt(t), min(0.25, math.sqrt(t * slices))])
+    first, blocks = math.ceil(SETTLING * sweeps / BLOCK), math.ceil(sweeps / BLOCK)
+    found, accepted = [], []
+    for number in range(first + blocks):
+        x, trace, acceptance = block(x, steps, jax.random.fold_in(key, number))
+        if number < first:
+            steps = jnp.minimum(steps * jnp.exp(acceptance - TARGET), 0.5)
+            continue
+        found.append(np.asarray(trace))
+        accepted.append(np.asarray(acceptance))
+        if blocks >= 10 and (number - first + 1) % (blocks // 5) == 0:
+            say(f"sweep {(number - first + 1) * BLOCK} of {blocks * BLOCK}")
+    bead, whole = np.mean(accepted, axis=0)
+    return np.moveaxis(np.concatenate(found), 0, 2), (float(bead), float(whole))
+
+
+def _block(shared: tuple, x: Array, steps: Array, key: Array) -> tuple[Array, Array, Array]:
+    """BLOCK sweeps of walkers x (W, P, N, dim): positions, `measured` (BLOCK, 3, W), acceptances (2,)."""
+    t, strength, same, images, pair = shared
+
+    def of_walker(strength: Array, x: Array, key: Array) -> tuple[Array, Array, Array]:
+        gas = Gas(t, strength, same, images, pair)
+
+        def sweep(paths: Paths, key: Array) -> tuple[Paths, tuple[Array, Array]]:
+            even, odd, whole = jax.random.split(key, 3)
+            paths, first = move_beads(gas, paths, steps[0], 0, even)
+            paths, second = move_beads(gas, paths, steps[0], 1, odd)
+            paths, moved = displace(gas, paths, steps[1], whole)
+            paths = settled(gas, paths.x)
+            return paths, (measured(gas, paths), jnp.stack([0.5 * (first + second), moved]))
+
+        paths, (trace, accepted) = jax.lax.scan(sweep, settled(gas, x), jax.random.split(key, BLOCK))
+        return paths.x, trace, jnp.mean(accepted, axis=0)
+
+    keys = jax.random.split(key, len(x))
+    x, trace, accepted = jax.vmap(of_walker)(strength, x, keys)
+    return x, jnp.moveaxis(trace, 0, 2), jnp.mean(accepted, axis=0)

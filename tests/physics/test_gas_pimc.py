@@ -1,0 +1,125 @@
+"""Path integrals of the electron gas: potential and moves against what they stand for, values against exact ones."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import massieu as ms
+from massieu.baselines.gas_path_integrals import path_integral, table
+from massieu.cli.main import main
+from massieu.exact import gas_paths
+from massieu.exact.gas_paths import Gas, PairPotential, displace, images_of, links, measured, move_beads, settled
+from massieu.physics.ewald import Ewald
+
+
+def _gas(dim=3, spins=(2, 2), t=0.004, strength=0.3):
+    spin = np.repeat(np.arange(len(spins)), spins)
+    same = (spin[:, None] == spin).astype(float)
+    return Gas(jnp.asarray(t), jnp.asarray(strength), same, images_of(t), PairPotential.of(dim))
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_pair_potential_is_that_of_ewald(dim):
+    pair, x = PairPotential.of(dim), jax.random.uniform(jax.random.key(0), (20, 5, dim))
+    i, j = np.triu_indices(5, 1)
+    mine = jnp.sum(pair(x[:, i] - x[:, j]), axis=1) + 5 * pair.own
+    np.testing.assert_allclose(mine, jax.vmap(Ewald(dim).energy)(x), atol=5e-6)
+
+
+def test_kernel_is_periodic_and_sums_over_momenta():
+    """theta = sum_k exp(2 pi i k u - t (2 pi k)^2) in every dimension, with its prefactor."""
+    gas, u = _gas(t=0.02), jax.random.uniform(jax.random.key(1), (6, 3), minval=-2.0, maxval=2.0)
+    k = np.arange(-30, 31)
+    waves = np.exp(-0.02 * (2 * np.pi * k) ** 2) * np.cos(2 * np.pi * k * np.asarray(u)[..., None])
+    found = gas_paths.kernel(gas, u) / (4 * math.pi * 0.02) ** 1.5
+    np.testing.assert_allclose(found, np.prod(waves.sum(axis=-1), axis=-1), rtol=1e-10)
+
+
+@pytest.mark.parametrize("move", ["even", "odd", "whole"])
+def test_inverses_follow_the_moves(move):
+    gas, key = _gas(), jax.random.key(2)
+    x = jnp.repeat(jax.random.uniform(key, (1, 4, 3)), 6, axis=0)
+    paths = settled(gas, x)
+    for again in jax.random.split(key, 3):
+        if move == "whole":
+            paths, accepted = displace(gas, paths, jnp.asarray(0.05), again)
+        else:
+            paths, accepted = move_beads(gas, paths, jnp.asarray(0.03), int(move == "odd"), again)
+    assert float(accepted) > 0 and not np.allclose(paths.x, x)
+    np.testing.assert_allclose(paths.inverse, settled(gas, paths.x).inverse, rtol=1e-6, atol=1e-8)
+
+
+def test_kinetic_energy_is_the_derivative_of_the_determinants():
+    gas = _gas(dim=2, spins=(3,))
+    x = jax.random.uniform(jax.random.key(3), (1, 3, 2)) + 0.03 * jax.random.normal(jax.random.key(4), (4, 3, 2))
+
+    def log_weight(t):
+        scaled = gas._replace(t=t)
+        return jnp.sum(jax.vmap(lambda m: jnp.linalg.slogdet(m)[1])(links(scaled, x))) - 4 * 3 * jnp.log(t)
+
+    slope = jax.grad(log_weight)(gas.t)
+    np.testing.assert_allclose(measured(gas, settled(gas, x))[1], -slope / 4, rtol=1e-8)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n": 3, "dim": 3, "rs": 5.0, "theta": 1.0, "interacting": False},
+        {"n": 3, "n_down": 1, "dim": 2, "rs": 2.0, "theta": 1.0, "interacting": False},
+        {"n": 3, "dim": 3, "rs": 5.0, "theta": 0.5},
+        {"n": 2, "dim": 2, "rs": 2.0, "theta": 1.0, "polarised": False},
+    ],
+)
+def test_fermions_have_their_exact_thermodynamics(options):
+    """The exact values are canonical sums or diagonalisation; the time step leaves of order 1e-3 of the potential."""
+    gas = ms.ElectronGas(**options)
+    exact = gas.reference().best
+    found = path_integral(gas, "pimc", None, 128, 1500, 0)
+    values, left = found.values, 2e-3 * abs(found.values.V.value) * gas.interacting
+    assert abs(values.E.value - exact.E.value) < 4 * values.E.error + left + exact.E.error
+    assert abs(values.F.value - exact.F.value) < 4 * values.F.error + left + exact.F.error
+    assert abs(values.S.value - exact.S.value) < 4 * values.S.error + gas.beta * left + exact.S.error
+    assert values.E.error < 0.03 * abs(values.K.value) and 0 < values.sign.value < 1
+
+
+@pytest.mark.acceptance
+def test_thirty_three_electrons_agree_with_published_path_integrals():
+    """Polarised, 3D, rs = 10, theta = 8, Ry per electron: the direct path integrals of tests/data/README.md."""
+    found = path_integral(ms.ElectronGas(n=33, dim=3, rs=10.0, theta=8.0), "pimc", None, 16, 200, 0).values
+    published = {"E": (0.607036, 0.000119), "K": (0.703445, 0.000107), "V": (-0.096255, 0.000012)}
+    for name, (value, error) in published.items():
+        mine = getattr(found, name)
+        assert abs(mine.value / 33 - value) < 4 * math.hypot(mine.error / 33, error)
+        assert mine.error / 33 < 0.05 * abs(value)
+
+
+def test_command_shows_totals_the_sign_and_the_reference(capsys):
+    command = ["baseline", "electron-gas", "--n", "2", "--rs", "5", "--theta", "2", "--chains", "8", "--sweeps", "40"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "pimc" in said and "per electron" in said and "exact" in said and "average sign" in said
+
+
+def test_a_cold_gas_is_told_to_have_no_sign(capsys):
+    found = path_integral(ms.ElectronGas(n=6, rs=1.0, theta=0.05), "pimc", 8, 8, 20, 0)
+    assert not found.resolved and found.as_dict()["E"] is None
+    assert "the sign is not resolved" in table(found, None, None) and "nan" not in table(found, None, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--theta", "0"], "theta = 0.0: must be > 0 for path integrals"),
+        (["--twist", "0.25"], "twist = 0.25: must be 0 for path integrals"),
+        (["--cutoff", "50"], "cutoff = 50: must be left out"),
+        (["--slices", "5"], "slices = 5: must be even"),
+        (["--n", "200"], "n = 200: must be at most 150"),
+        (["--method", "ais"], "method = ais: must be one of pimc"),
+    ],
+)
+def test_bad_input_is_refused(refused, arguments, message):
+    refused(["baseline", "electron-gas", *arguments], message)
