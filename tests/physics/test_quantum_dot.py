@@ -153,9 +153,10 @@ def test_an_electron_sees_the_others_away_from_it():
     assert radius == 2.5
 
 
-def test_run_from_the_command_line(tmp_path):
+def test_run_from_the_command_line(tmp_path, capsys):
     out = tmp_path / "dot"
     assert main(["run", "quantum-dot", "--n", "2", "--steps", "2", "--samples", "200", "--out", str(out)]) == 0
+    assert "measuring the Hamiltonian between" in capsys.readouterr().out
     assert main(["evaluate", str(out), "--samples", "100"]) == 0
     summary = json.loads((out / "summary.json").read_text())
     assert summary["reference"]["F"]["value"] == pytest.approx(3.5271750814)

@@ -90,6 +90,10 @@ class CorrelatedStates(Determinants):
         """x (N, dim) with what is apart at its temperature: as it is."""
         return x
 
+    def drawn(self, key: Array, labels: Array) -> dict[str, Array]:
+        """What is kept of labels (B, 1 + N) beside them: nothing, positions have chains of their own."""
+        return {}
+
     def wrapped(self, points: Array) -> Array:
         """Points of the chains in the unit box."""
         return in_unit_box(points)

@@ -25,6 +25,9 @@ from massieu.states.slater import Bare
 from massieu.states.trap_jastrow import TrapJastrow
 from massieu.states.trapped import TrappedFlow
 
+PROPOSALS = 30  # for each position that is kept of an evaluation
+CHUNK = 16
+
 
 class TrappedCorrelated(eqx.Module):
     """Psi_k for labels (1 + N,): 0, then indices into `orbitals` (M, dim), rising within each spin; N electrons.
@@ -121,6 +124,35 @@ class TrappedCorrelated(eqx.Module):
         amplitudes = coefficients @ jnp.stack([jnp.exp(factor.log(x) - shift) for factor in factors])
         top = jnp.max(bare.log_abs)
         return shift + top + jnp.log(jnp.sum(amplitudes * bare.phase * jnp.exp(bare.log_abs - top)))
+
+    def drawn(self, key: Array, labels: Array) -> dict[str, Array]:
+        """Positions x (B, N, dim) from |Psi_k|^2 of labels (B, 1 + N), the centre of mass at its temperature."""
+        keys = jax.random.split(key, len(labels))
+        return {"x": jax.lax.map(lambda args: self._drawn(*args), (keys, labels), batch_size=CHUNK)}
+
+    def _drawn(self, key: Array, label: Array) -> Array:
+        """Metropolis with independent proposals from the state's own determinants, sum_a C_a^2 |D_a|^2."""
+        assert self.mixing is not None
+        sets, coefficients = self.mixing.expand(label[1:])
+        weights = jnp.sum(coefficients**2, axis=1)
+        weights = weights / jnp.sum(weights)
+        of_chain, of_centre = jax.random.split(key)
+
+        def proposed(key: Array) -> tuple[Array, Array]:
+            choose, place = jax.random.split(key)
+            x = self.sample_set(place, sets[jax.random.categorical(choose, jnp.log(weights))])
+            density = jax.nn.logsumexp(2 * self.bare(sets, x).log_abs, b=weights)
+            return x, 2 * self.log_psi(label, x).real - density
+
+        def step(state: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], None]:
+            coin, place = jax.random.split(key)
+            new = proposed(place)
+            accept = jnp.log(jax.random.uniform(coin)) < new[1] - state[1]
+            return jax.tree.map(lambda a, b: jnp.where(accept, a, b), new, state), None
+
+        first, *others = jax.random.split(of_chain, PROPOSALS)
+        x = jax.lax.scan(step, proposed(first), jnp.stack(others))[0][0]
+        return self.thermal(of_centre, x)
 
     def slope(self, label: Array, x: Array) -> Slope:
         """ln|e^J D_K|^2 of one determinant and its gradient at x (N, dim)."""

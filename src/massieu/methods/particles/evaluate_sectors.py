@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy
 from jax import Array
@@ -207,8 +209,10 @@ def _occupations(sets: np.ndarray, p: np.ndarray, orbitals: int, shown: int) -> 
 
 
 def _samples(rho: DensityMatrix, key: Array, orbitals: int) -> dict[str, np.ndarray]:
-    """Labels drawn from p, but for those with orbitals beyond the thermal ones."""
-    drawn = jax.jit(jax.vmap(rho.p.sample_and_log_prob))(jax.random.split(key, KEPT))
+    """Labels drawn from p, but for those with orbitals beyond the thermal ones; positions of particles in a trap."""
+    of_label, of_x = jax.random.split(key)
+    drawn = jax.jit(jax.vmap(rho.p.sample_and_log_prob))(jax.random.split(of_label, KEPT))
     label, log_prob = (np.asarray(v) for v in drawn)
     low = np.all(label[:, 1:] < orbitals, axis=1)
-    return {"label": label[low], "log_prob": log_prob[low]}
+    beside = eqx.filter_jit(lambda psi, key, label: psi.drawn(key, label))(rho.psi, of_x, jnp.asarray(label[low]))
+    return {"label": label[low], "log_prob": log_prob[low], **{name: np.asarray(v) for name, v in beside.items()}}
