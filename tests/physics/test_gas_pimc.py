@@ -65,7 +65,7 @@ def test_kinetic_energy_is_the_derivative_of_the_determinants():
 
 
 def _meets(found, gas, exact, basis):
-    """F, E and S within four of their errors, what the time step leaves and what the basis of the exact values leaves."""
+    """F, E and S within four of their errors, what the time step leaves and what the basis of exact values does."""
     left = 2e-3 * abs(found.V.value) * gas.interacting + basis
     for name, value, scale in zip("FES", exact, (1.0, 1.0, gas.beta), strict=True):
         mine = getattr(found, name)
