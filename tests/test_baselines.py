@@ -78,7 +78,7 @@ def test_command_sets_methods_beside_a_run(tmp_path, monkeypatch, capsys, told):
         ("ais", 20), ("ais", 40), ("metropolis", 20), ("metropolis", 40)
     ]  # fmt: skip
     assert main(["baseline", "ising", "--l", "4", "--run", "run"]) == 2
-    assert main(["baseline", "electron-gas", "--n", "2"]) == 2
+    assert main(["baseline", "hydrogen", "--n", "2"]) == 2
 
 
 def test_frozen_chains_are_not_called_mixed():

@@ -38,6 +38,10 @@ class Mixture(eqx.Module):
         """Memory for the derivatives of one walker."""
         return self.psi.walker_bytes
 
+    def wrapped(self, points: Array) -> Array:
+        """Points of the chains where they are kept."""
+        return self.psi.wrapped(points)
+
     def slope(self, labels: Array, x: Array) -> Slope:
         """Logarithm and gradient at x (N, dim)."""
         return self.psi.slope_of_sum(labels, x)
