@@ -25,6 +25,7 @@ from massieu.physics.ewald import Ewald, madelung
 
 DEGREE = 12  # of the polynomials of the pair potential
 NODES = 12
+WINDINGS = 0.4  # of the moves of whole paths by a harmonic: by a winding instead
 REACH = 34.0  # images of the kernel beyond exp(-34) are left out
 
 
@@ -153,20 +154,19 @@ def move_beads(gas: Gas, paths: Paths, step: Array, parity: int, key: Array) -> 
     return Paths(x, inverse, paths.sign), jnp.mean(accepted)
 
 
-def displace(gas: Gas, paths: Paths, step: Array, key: Array) -> tuple[Paths, Array]:
-    """The whole path of every electron in turn; the accepted fraction."""
-    n, dim = paths.x.shape[1:]
-    noise_key, coin_key = jax.random.split(key)
-    shifts = step * jax.random.normal(noise_key, (n, dim))
-    coins = jnp.log(jax.random.uniform(coin_key, (n,)))
+def move_paths(gas: Gas, paths: Paths, shifts: Array, key: Array) -> tuple[Paths, Array]:
+    """The whole path of every electron in turn by shifts (N, P, dim), as likely as their negatives."""
+    n = paths.x.shape[1]
+    coins = jnp.log(jax.random.uniform(key, (n,)))
 
     def one(carry: tuple[Array, Array], inputs: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
         (x, inverse), (i, shift, coin) = carry, inputs
         old, mine, own = x[:, i], jnp.asarray(gas.same)[i], (jnp.arange(n) == i)[None]
-        new, after = old + shift[None], jnp.roll(x, -1, axis=0)
-        stays = kernel(gas, old - after[:, i])[:, None]
-        row = jnp.where(own, stays, mine[None] * kernel(gas, new[:, None] - after))
-        column = jnp.where(own, stays, mine[None] * kernel(gas, x - jnp.roll(new, -1, axis=0)[:, None]))
+        new = old + shift
+        later = jnp.roll(new, -1, axis=0)
+        its_own = kernel(gas, new - later)[:, None]
+        row = jnp.where(own, its_own, mine[None] * kernel(gas, new[:, None] - jnp.roll(x, -1, axis=0)))
+        column = jnp.where(own, its_own, mine[None] * kernel(gas, x - later[:, None]))
         of_row = jnp.sum(row * inverse[:, :, i], axis=1)
         half = _row_replaced(inverse, row, of_row, i)
         of_column = jnp.sum(column * half[:, i], axis=1)
@@ -177,6 +177,42 @@ def displace(gas: Gas, paths: Paths, step: Array, key: Array) -> tuple[Paths, Ar
 
     (x, inverse), accepted = jax.lax.scan(one, (paths.x, paths.inverse), (jnp.arange(n), shifts, coins))
     return Paths(x, inverse, paths.sign), jnp.mean(accepted)
+
+
+def rigid(step: Array, shape: tuple[int, ...], key: Array) -> Array:
+    """Shifts (N, P, dim) of whole paths."""
+    slices, n, dim = shape
+    return jnp.broadcast_to(step * jax.random.normal(key, (n, 1, dim)), (n, slices, dim))
+
+
+def waves(t: Array, step: Array, shape: tuple[int, ...], key: Array) -> Array:
+    """Shifts (N, P, dim) by one harmonic of the path for each electron, `step` times those of a free one, or a winding.
+
+    A free particle's k-th harmonic has the variance t/(P sin^2(pi k/P)) in each of its two phases: with these moves
+    long paths relax as fast as short ones.  A winding (k = 0) draws the path once more, or once less, around the box:
+    small moves do not change how often it winds.
+    """
+    slices, n, dim = shape
+    choose, phases, turn, way, either = jax.random.split(key, 5)
+    k = jax.random.randint(choose, (n,), 1, slices // 2 + 1)
+    k = jnp.where(jax.random.uniform(either, (n,)) < WINDINGS, 0, k)
+    time = jnp.arange(slices)[None] / slices
+    size = step * jnp.sqrt(t / slices) / jnp.sin(jnp.pi * jnp.maximum(k, 1) / slices)
+    angle = 2 * jnp.pi * k[:, None] * time
+    a, b = jax.random.normal(phases, (2, n, 1, dim))
+    harmonic = size[:, None, None] * (a * jnp.cos(angle)[..., None] + b * jnp.sin(angle)[..., None])
+    axis = jax.nn.one_hot(jax.random.randint(turn, (n,), 0, dim), dim) * jax.random.rademacher(way, (n, 1))
+    return jnp.where((k == 0)[:, None, None], time[..., None] * axis[:, None], harmonic)
+
+
+def free_loops(t: float, slices: int, shape: tuple[int, ...], key: Array) -> Array:
+    """Closed paths (*shape, P, dim) of free particles about zero: where chains start from."""
+    k = np.arange(1, slices // 2 + 1)
+    size = np.sqrt(t / slices) / np.sin(np.pi * k / slices) * np.where(2 * k == slices, math.sqrt(0.5), 1.0)
+    angle = 2 * np.pi * k[:, None] * np.arange(slices) / slices
+    basis = jnp.asarray(np.concatenate([size[:, None] * np.cos(angle), size[:, None] * np.sin(angle)]))
+    amplitudes = jax.random.normal(key, (*shape[:-1], len(basis), shape[-1]))
+    return jnp.einsum("kp,...kd->...pd", basis, amplitudes)
 
 
 def measured(gas: Gas, paths: Paths) -> Array:

@@ -19,7 +19,19 @@ import numpy as np
 from jax import Array
 
 from massieu.exact.annealed import new_key
-from massieu.exact.gas_paths import Gas, PairPotential, Paths, displace, images_of, measured, move_beads, settled
+from massieu.exact.gas_paths import (
+    Gas,
+    PairPotential,
+    Paths,
+    free_loops,
+    images_of,
+    measured,
+    move_beads,
+    move_paths,
+    rigid,
+    settled,
+    waves,
+)
 from massieu.exact.pimc import jackknife
 from massieu.principle import Estimate
 from massieu.statistics import blocking
@@ -35,7 +47,7 @@ FEWEST, MOST = 4, 64
 class GasPaths(NamedTuple):
     """Totals F, E, S, kinetic K and potential V (Ry; nan where the sign is not resolved), the average sign.
 
-    acceptance: of single slices and of whole paths.
+    acceptance: of single slices, of whole paths and of their harmonics.
     """
 
     F: Estimate
@@ -46,7 +58,7 @@ class GasPaths(NamedTuple):
     sign: Estimate
     slices: int
     tau: float
-    acceptance: tuple[float, float]
+    acceptance: tuple[float, float, float]
 
 
 class Box(NamedTuple):
@@ -62,7 +74,8 @@ class Box(NamedTuple):
 
 def default_slices(box: Box) -> int:
     """Even, so many that tau 2/rs is small; few for a hot or dense gas."""
-    wanted = box.beta * 2 / box.rs / TAU * box.coupling
+    opposite = 2 if sum(1 for count in box.spins if count) > 1 else 1  # which meet: an error of first order
+    wanted = opposite * box.beta * 2 / box.rs / TAU * box.coupling
     return min(MOST, max(FEWEST, 2 * math.ceil(0.5 * wanted)))
 
 
@@ -107,7 +120,7 @@ def _integrated(potential: np.ndarray, sign: np.ndarray, weights: np.ndarray, id
 
 def _sampled(
     box: Box, couplings: np.ndarray, slices: int, sweeps: int, seed: int, say: Callable[[str], None]
-) -> tuple[np.ndarray, tuple[float, float]]:
+) -> tuple[np.ndarray, tuple[float, float, float]]:
     """`measured` (3, W, T) of walkers at couplings (W,), and acceptances; steps are tuned before, never while."""
     n, tau = sum(box.spins), box.beta / slices
     t = tau / box.length**2
@@ -115,40 +128,44 @@ def _sampled(
     same = (spin[:, None] == spin).astype(float)
     pair = PairPotential.of(box.dim)
     start, key = jax.random.split(new_key(seed))
-    points = jax.random.uniform(start, (len(couplings), 1, n, box.dim))
-    x = jnp.broadcast_to(points, (len(couplings), slices, n, box.dim))
+    of_points, of_loops = jax.random.split(start)
+    points = jax.random.uniform(of_points, (len(couplings), n, 1, box.dim))
+    loops = free_loops(t, slices, (len(couplings), n, box.dim), of_loops)
+    x = jnp.swapaxes(points + loops, 1, 2)
     gas = (jnp.asarray(t), jnp.asarray(2 * tau / box.length * couplings), same, images_of(t), pair)
     block = jax.jit(partial(_block, gas))
-    steps = jnp.array([math.sqrt(t), min(0.25, math.sqrt(t * slices))])
+    steps = jnp.array([math.sqrt(t), min(0.25, math.sqrt(t * slices)), 0.7])
     first, blocks = math.ceil(SETTLING * sweeps / BLOCK), math.ceil(sweeps / BLOCK)
     found, accepted = [], []
     for number in range(first + blocks):
         x, trace, acceptance = block(x, steps, jax.random.fold_in(key, number))
         if number < first:
-            steps = jnp.minimum(steps * jnp.exp(acceptance - TARGET), 0.5)
+            steps = jnp.minimum(steps * jnp.exp(acceptance - TARGET), jnp.array([0.5, 0.5, 2.0]))
             continue
         found.append(np.asarray(trace))
         accepted.append(np.asarray(acceptance))
         if blocks >= 10 and (number - first + 1) % (blocks // 5) == 0:
             say(f"sweep {(number - first + 1) * BLOCK} of {blocks * BLOCK}")
-    bead, whole = np.mean(accepted, axis=0)
-    return np.moveaxis(np.concatenate(found), 0, 2), (float(bead), float(whole))
+    bead, whole, wave = (float(a) for a in np.mean(accepted, axis=0))
+    return np.moveaxis(np.concatenate(found), 0, 2), (bead, whole, wave)
 
 
 def _block(shared: tuple, x: Array, steps: Array, key: Array) -> tuple[Array, Array, Array]:
-    """BLOCK sweeps of walkers x (W, P, N, dim): positions, `measured` (BLOCK, 3, W), acceptances (2,)."""
+    """BLOCK sweeps of walkers x (W, P, N, dim): positions, `measured` (BLOCK, 3, W), acceptances (3,)."""
     t, strength, same, images, pair = shared
 
     def of_walker(strength: Array, x: Array, key: Array) -> tuple[Array, Array, Array]:
         gas = Gas(t, strength, same, images, pair)
 
         def sweep(paths: Paths, key: Array) -> tuple[Paths, tuple[Array, Array]]:
-            even, odd, whole = jax.random.split(key, 3)
+            even, odd, whole, bend, *coins = jax.random.split(key, 6)
+            shape = paths.x.shape
             paths, first = move_beads(gas, paths, steps[0], 0, even)
             paths, second = move_beads(gas, paths, steps[0], 1, odd)
-            paths, moved = displace(gas, paths, steps[1], whole)
+            paths, moved = move_paths(gas, paths, rigid(steps[1], shape, whole), coins[0])
+            paths, bent = move_paths(gas, paths, waves(t, steps[2], shape, bend), coins[1])
             paths = settled(gas, paths.x)
-            return paths, (measured(gas, paths), jnp.stack([0.5 * (first + second), moved]))
+            return paths, (measured(gas, paths), jnp.stack([0.5 * (first + second), moved, bent]))
 
         paths, (trace, accepted) = jax.lax.scan(sweep, settled(gas, x), jax.random.split(key, BLOCK))
         return paths.x, trace, jnp.mean(accepted, axis=0)
