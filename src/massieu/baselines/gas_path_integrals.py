@@ -13,6 +13,7 @@ from massieu.errors import at_least, one_of, require
 from massieu.exact.gas_pimc import FEWEST, Box, GasPaths, default_slices, gas_pimc
 from massieu.exact.thermodynamics import Thermodynamics
 from massieu.principle import Estimate
+from massieu.statistics import mixed, unmixed
 from massieu.systems.electron_gas import ElectronGas
 from massieu.systems.inheritance import holds
 from massieu.text import columns
@@ -42,7 +43,7 @@ class GasBaseline(NamedTuple):
         """Plain values for JSON, None where the sign is not resolved."""
         found = {k: getattr(self.values, name) for k, name in NAMES.items()}
         totals = {k: e.as_dict() if math.isfinite(e.value) else None for k, e in found.items()}
-        effort = {name: getattr(self.values, name) for name in ("slices", "tau", "acceptance")}
+        effort = {name: getattr(self.values, name) for name in ("slices", "tau", "acceptance", "r_hat")}
         rest = {name: getattr(self, name) for name in ("chains", "sweeps", "seconds")}
         return {"method": "pimc", **totals, "sign": self.values.sign.as_dict(), **effort, **rest}
 
@@ -114,6 +115,11 @@ def _remarks(found: GasBaseline) -> list[str]:
             " a higher temperature, a larger rs, fewer electrons or more sweeps bring it back"
         )
         return lines
+    if not mixed(values.r_hat):
+        lines.append(
+            f"WARNING {unmixed(values.r_hat)}: values may be off by more than their errors;"
+            " fewer slices, more sweeps or a higher temperature"
+        )
     if sign.value < LEAST_SIGN:
         lines.append(f"WARNING the sign is below {LEAST_SIGN}: errors of a ratio so small cannot be trusted")
     if not math.isfinite(values.F.value):

@@ -179,6 +179,32 @@ def move_paths(gas: Gas, paths: Paths, shifts: Array, key: Array) -> tuple[Paths
     return Paths(x, inverse, paths.sign), jnp.mean(accepted)
 
 
+def exchange(gas: Gas, paths: Paths, key: Array) -> tuple[Paths, Array]:
+    """Two electrons of one spin end where the other began, or one turn further, by ramps; 1 if accepted.
+
+    Ramps of both signs are as likely, and the first slice, which decides how long they are, stays.  Inverses are those
+    of the old paths until `settled`.
+    """
+    slices, n, _ = paths.x.shape
+    first, second, way, coin = jax.random.split(key, 4)
+    i = jax.random.randint(first, (), 0, n)
+    partners = jnp.asarray(gas.same)[i] * (jnp.arange(n) != i)
+    j = jax.random.categorical(second, jnp.where(partners > 0, 0.0, -1e30))
+    apart = minimum_image(paths.x[0, j] - paths.x[0, i]) * jax.random.rademacher(way, ())
+    ramp = apart[None] * (jnp.arange(slices) / slices)[:, None] * partners[j]
+    x = paths.x.at[:, i].add(ramp).at[:, j].add(-ramp)
+    change = _log_weight(gas, x) - _log_weight(gas, paths.x)
+    accept = (jnp.log(jax.random.uniform(coin)) < change) & (partners[j] > 0)
+    return paths._replace(x=jnp.where(accept, x, paths.x)), accept * 1.0
+
+
+def _log_weight(gas: Gas, x: Array) -> Array:
+    """ln|W| of paths, up to a constant."""
+    i, j = np.triu_indices(x.shape[1], 1)
+    log_abs = jax.vmap(inverse_and_log_det)(links(gas, x))[2]
+    return jnp.sum(log_abs) - gas.strength * jnp.sum(gas.pair(x[:, i] - x[:, j]))
+
+
 def rigid(step: Array, shape: tuple[int, ...], key: Array) -> Array:
     """Shifts (N, P, dim) of whole paths."""
     slices, n, dim = shape

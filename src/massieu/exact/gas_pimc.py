@@ -23,6 +23,7 @@ from massieu.exact.gas_paths import (
     Gas,
     PairPotential,
     Paths,
+    exchange,
     free_loops,
     images_of,
     measured,
@@ -34,12 +35,13 @@ from massieu.exact.gas_paths import (
 )
 from massieu.exact.pimc import jackknife
 from massieu.principle import Estimate
-from massieu.statistics import blocking
+from massieu.statistics import blocking, mixing
 
 BLOCK = 20  # sweeps of one compiled call
 SETTLING = 0.2  # of the sweeps, before anything is measured
 NODES = 4
-TARGET = 0.4  # accepted fraction of both kinds of moves
+EXCHANGES = 4  # of a pair, in every sweep
+TARGET = 0.4  # accepted fraction of the moves
 TAU = 0.12  # slices by default: tau times 2/rs (Ry) at most
 FEWEST, MOST = 4, 64
 
@@ -47,7 +49,9 @@ FEWEST, MOST = 4, 64
 class GasPaths(NamedTuple):
     """Totals F, E, S, kinetic K and potential V (Ry; nan where the sign is not resolved), the average sign.
 
-    acceptance: of single slices, of whole paths and of their harmonics.
+    r_hat: the largest of K, V and the sign; above 1.05 chains have not mixed, and errors are too small.
+
+    acceptance: of single slices, of whole paths, of their harmonics and windings, and of exchanges.
     """
 
     F: Estimate
@@ -58,7 +62,8 @@ class GasPaths(NamedTuple):
     sign: Estimate
     slices: int
     tau: float
-    acceptance: tuple[float, float, float]
+    acceptance: tuple[float, ...]
+    r_hat: float
 
 
 class Box(NamedTuple):
@@ -100,7 +105,8 @@ def gas_pimc(
     S = Estimate(box.beta * (E.value - F.value), box.beta * math.hypot(E.error, F.error))
     unknown = Estimate(math.nan, math.nan)
     values = (F, E, S, K, V) if resolved else (unknown,) * 5
-    return GasPaths(*values, average, slices, tau, acceptance)
+    r_hat = max(mixing(value[own]).r_hat for value in (kinetic, potential, sign) if np.ptp(value[own]) > 0)
+    return GasPaths(*values, average, slices, tau, acceptance, r_hat)
 
 
 def _weighed(values: np.ndarray, sign: np.ndarray) -> Estimate:
@@ -120,7 +126,7 @@ def _integrated(potential: np.ndarray, sign: np.ndarray, weights: np.ndarray, id
 
 def _sampled(
     box: Box, couplings: np.ndarray, slices: int, sweeps: int, seed: int, say: Callable[[str], None]
-) -> tuple[np.ndarray, tuple[float, float, float]]:
+) -> tuple[np.ndarray, tuple[float, ...]]:
     """`measured` (3, W, T) of walkers at couplings (W,), and acceptances; steps are tuned before, never while."""
     n, tau = sum(box.spins), box.beta / slices
     t = tau / box.length**2
@@ -140,32 +146,38 @@ def _sampled(
     for number in range(first + blocks):
         x, trace, acceptance = block(x, steps, jax.random.fold_in(key, number))
         if number < first:
-            steps = jnp.minimum(steps * jnp.exp(acceptance - TARGET), jnp.array([0.5, 0.5, 2.0]))
+            steps = jnp.minimum(steps * jnp.exp(acceptance[:3] - TARGET), jnp.array([0.5, 0.5, 2.0]))
             continue
         found.append(np.asarray(trace))
         accepted.append(np.asarray(acceptance))
         if blocks >= 10 and (number - first + 1) % (blocks // 5) == 0:
             say(f"sweep {(number - first + 1) * BLOCK} of {blocks * BLOCK}")
-    bead, whole, wave = (float(a) for a in np.mean(accepted, axis=0))
-    return np.moveaxis(np.concatenate(found), 0, 2), (bead, whole, wave)
+    return np.moveaxis(np.concatenate(found), 0, 2), tuple(np.mean(accepted, axis=0).tolist())
 
 
 def _block(shared: tuple, x: Array, steps: Array, key: Array) -> tuple[Array, Array, Array]:
-    """BLOCK sweeps of walkers x (W, P, N, dim): positions, `measured` (BLOCK, 3, W), acceptances (3,)."""
+    """BLOCK sweeps of walkers x (W, P, N, dim): positions, `measured` (BLOCK, 3, W), acceptances (4,)."""
     t, strength, same, images, pair = shared
 
     def of_walker(strength: Array, x: Array, key: Array) -> tuple[Array, Array, Array]:
         gas = Gas(t, strength, same, images, pair)
 
         def sweep(paths: Paths, key: Array) -> tuple[Paths, tuple[Array, Array]]:
-            even, odd, whole, bend, *coins = jax.random.split(key, 6)
+            even, odd, whole, bend, *coins = jax.random.split(key, 7)
             shape = paths.x.shape
             paths, first = move_beads(gas, paths, steps[0], 0, even)
             paths, second = move_beads(gas, paths, steps[0], 1, odd)
             paths, moved = move_paths(gas, paths, rigid(steps[1], shape, whole), coins[0])
             paths, bent = move_paths(gas, paths, waves(t, steps[2], shape, bend), coins[1])
+            swapped = []
+            for again in jax.random.split(coins[2], EXCHANGES):
+                paths, swap = exchange(gas, paths, again)
+                swapped.append(swap)
             paths = settled(gas, paths.x)
-            return paths, (measured(gas, paths), jnp.stack([0.5 * (first + second), moved, bent]))
+            return paths, (
+                measured(gas, paths),
+                jnp.stack([0.5 * (first + second), moved, bent, jnp.mean(jnp.stack(swapped))]),
+            )
 
         paths, (trace, accepted) = jax.lax.scan(sweep, settled(gas, x), jax.random.split(key, BLOCK))
         return paths.x, trace, jnp.mean(accepted, axis=0)
