@@ -113,17 +113,6 @@ def test_long_paths_of_equal_spins_are_told_not_to_mix():
     assert "WARNING" in table(found, None, None)
 
 
-@pytest.mark.acceptance
-def test_thirty_three_electrons_agree_with_published_path_integrals():
-    """Polarised, 3D, rs = 10, theta = 8, Ry per electron: the direct path integrals of tests/data/README.md."""
-    found = path_integral(ms.ElectronGas(n=33, dim=3, rs=10.0, theta=8.0), "pimc", None, 16, 200, 0).values
-    published = {"E": (0.607036, 0.000119), "K": (0.703445, 0.000107), "V": (-0.096255, 0.000012)}
-    for name, (value, error) in published.items():
-        mine = getattr(found, name)
-        assert abs(mine.value / 33 - value) < 4 * math.hypot(mine.error / 33, error)
-        assert mine.error / 33 < 0.05 * abs(value)
-
-
 def test_command_shows_totals_the_sign_and_the_reference(capsys):
     command = ["baseline", "electron-gas", "--n", "2", "--rs", "5", "--theta", "2", "--chains", "8", "--sweeps", "40"]
     assert main(command) == 0
