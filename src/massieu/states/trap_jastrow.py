@@ -36,18 +36,18 @@ class TrapJastrow(eqx.Module):
 
     def log(self, x: Array) -> Array:
         """ln J at x (N, dim)."""
-        return jnp.sum(self._weights() * self._pairs(x)[0][:, 0])
+        return jnp.sum(self._weights() * self._pairs(x)[:, 0])
 
     def jet(self, x: Array) -> JastrowJet:
         """ln J with its gradient (N, dim) and its Laplacian."""
-        pairs, weights = self._pairs(x)[0], self._weights()
+        pairs, weights = self._pairs(x), self._weights()
         value, slope, second = jnp.einsum("fp,fkp->kp", weights, pairs)
         gradient = self._spread(slope[None], x)[0]
         return JastrowJet(jnp.sum(value), gradient, 2 * jnp.sum(second + (x.shape[1] - 1) * slope))
 
     def scores(self, x: Array) -> tuple[TrapJastrow, TrapJastrow]:
         """d ln J by every parameter, and its gradient by x with two more axes (.., N, dim)."""
-        pairs, kind = self._pairs(x)[0][1:], self._kind()
+        pairs, kind = self._pairs(x)[1:], self._kind()
         mine = (np.arange(len(self.shapes))[:, None] == kind).astype(float)  # (kinds, pairs)
         values = jnp.einsum("fp,kp->kf", pairs[:, 0], mine)
         moved = self._spread((mine[:, None] * pairs[None, :, 1]).reshape(-1, len(kind)), x)
@@ -60,11 +60,10 @@ class TrapJastrow(eqx.Module):
             return [self]
         return [self, self._with(self.shapes.at[1, 1].add(SHALLOWER))]
 
-    def _pairs(self, x: Array) -> tuple[Array, Array]:
-        """Functions (1 + SHAPES, 3, pairs): values, first derivatives over r, second ones; separations (pairs, dim)."""
+    def _pairs(self, x: Array) -> Array:
+        """Functions (1 + SHAPES, 3, pairs): values, first derivatives over r, second ones."""
         i, j = np.triu_indices(len(x), 1)
-        apart, s = x[i] - x[j], self.size
-        square = jnp.sum(apart**2, axis=-1)
+        s, square = self.size, jnp.sum((x[i] - x[j]) ** 2, axis=-1)
         r = jnp.sqrt(square)
         decay = jnp.exp(-r / s)
         found = [jnp.stack([s * (1 - decay), decay / r, -decay / s])]
@@ -74,7 +73,7 @@ class TrapJastrow(eqx.Module):
             found.append(jnp.stack([bell, -bell / w2, bell * (square / w2 - 1) / w2]))
         far = s**2 + square
         found.append(jnp.stack([0.5 * jnp.log(far / s**2), 1 / far, (s**2 - square) / far**2]))
-        return jnp.stack(found), apart
+        return jnp.stack(found)
 
     def _weights(self) -> Array:
         """Of every function for every pair (1 + SHAPES, pairs)."""

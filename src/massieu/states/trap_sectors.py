@@ -93,7 +93,7 @@ def _reduced(orbitals: np.ndarray, sectors: Sectors, dim: int, beta: float) -> T
             energies[sectors.members[sector][: len(of_basis)]] = of_basis
         weight = float(np.sum(np.exp(-beta * (of_basis - levels.min())))) * len(family.sectors)
         total += weight
-        identity = [(np.arange(family.size), np.ones(family.size))]  # what symmetries make of B is not B
+        identity = [(np.arange(len(of_basis)), np.ones(len(of_basis)))]  # of combinations, as `hermitian` sees them
         chances = _chances(basis, levels[own], beta)
         families.append(family._replace(basis=basis, kept=identity, weight=weight, chances=chances))
     families = [family._replace(weight=family.weight / total) for family in families]

@@ -23,7 +23,7 @@ from massieu.states.determinants import Local
 from massieu.states.inversion import inverted_through
 from massieu.states.oscillator import Proposals, angular_momentum, orbital_jet, orbital_values
 from massieu.states.radial_flow import RadialFlow
-from massieu.states.slater import SlaterJet, joined
+from massieu.states.slater import SlaterJet, each_spin, joined
 
 SECTORS = {1: 2, 2: 8, 3: 2}  # by dimension
 STATISTICS = ("fermi", "bose", "boltzmann")
@@ -85,7 +85,7 @@ class TrappedFlow(eqx.Module):
             phi = orbital_values(numbers, z, self.most)
             return jnp.log(permanent(phi) + 0j) - 0.5 * (math.lgamma(len(z) + 1) + _log_repeats(label[1:]))
         total = jnp.zeros((), complex)
-        for of in self.slices():
+        for of in each_spin(self.spins):
             _, phase, log_abs = inverse_and_log_det(orbital_values(numbers[of], z[of], self.most))
             total = total + log_abs + jnp.log(phase + 0j) - 0.5 * math.lgamma(of.stop - of.start + 1)
         return total
@@ -99,7 +99,7 @@ class TrappedFlow(eqx.Module):
         if self.statistics != "fermi":
             return self._jet_by_differentiation(label, z, metric)
         numbers, parts = self.numbers(label), []
-        for of in self.slices():
+        for of in each_spin(self.spins):
             jet = orbital_jet(numbers[of], z[of], self.most)
             parts.append(_determinant_jet(jet, metric[of, :, of, :]))
         return joined(parts)
@@ -116,11 +116,6 @@ class TrappedFlow(eqx.Module):
         curvature = jnp.sum(jax.vmap(lambda v: second_derivative(log_base, flat, v))(root.T))
         return SlaterJet(value.real, jnp.exp(1j * value.imag), gradient.reshape(z.shape), curvature)
 
-    def slices(self) -> list[slice]:
-        """The particles of each spin that has any."""
-        ends = np.cumsum(self.spins)
-        return [slice(int(end - count), int(end)) for count, end in zip(self.spins, ends, strict=True) if count]
-
     # ---- sampling
 
     def sample(self, key: Array, labels: Array) -> Array:
@@ -129,7 +124,7 @@ class TrappedFlow(eqx.Module):
         return jax.vmap(draw)(jax.random.split(key, len(labels)), labels)
 
     def _determinants(self, key: Array, label: Array) -> Array:
-        numbers, slices = self.numbers(label), self.slices()
+        numbers, slices = self.numbers(label), each_spin(self.spins)
         keys = jax.random.split(key, len(slices))
         return jnp.concatenate([self._determinant(k, numbers[of]) for k, of in zip(keys, slices, strict=True)])
 

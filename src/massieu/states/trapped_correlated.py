@@ -21,7 +21,7 @@ from massieu.states.correlated import Slope
 from massieu.states.determinants import Apart, Local
 from massieu.states.oscillator import orbital_jet
 from massieu.states.sectors import Sectors
-from massieu.states.slater import Bare
+from massieu.states.slater import Bare, each_spin
 from massieu.states.trap_jastrow import TrapJastrow
 from massieu.states.trapped import TrappedFlow
 
@@ -75,7 +75,7 @@ class TrappedCorrelated(eqx.Module):
         levels = np.sum(self.orbitals, axis=1) + 0.5 * x.shape[1]
         phase, log_abs = jnp.ones(len(sets), complex), jnp.zeros(len(sets))
         gradients = []
-        for of in self.oscillator.slices():
+        for of in each_spin(self.spins):
             value, first = jet.value[:, of][sets[:, of]], jet.first[:, of][sets[:, of]]  # (m, orbital, electron, ..)
             inverse, own, log = jax.vmap(inverse_and_log_det)(value + 0j)
             phase, log_abs = phase * own, log_abs + log - 0.5 * math.lgamma(of.stop - of.start + 1)

@@ -154,8 +154,8 @@ def hermitian(sums: Sums, family: Family) -> tuple[np.ndarray, np.ndarray]:
     """S and H (m, m), averaged over the symmetries of the sector; H is not symmetric as measured."""
     found, copies = [], len(sums.overlap) // family.states
     for matrix in (sums.overlap, sums.energy):
-        images = [matrix] if family.basis is not None else []
-        for place, sign in family.kept if family.basis is None else ():
+        images = []
+        for place, sign in family.kept:
             at, signs = (place[:, None] * copies + np.arange(copies)).reshape(-1), np.repeat(sign, copies)
             images.append(matrix[at[:, None], at] * signs[:, None] * signs)
         found.append(np.mean(images, axis=0))
