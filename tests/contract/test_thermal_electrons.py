@@ -171,7 +171,7 @@ def test_occupations_see_where_protons_are():
     """Not the levels alone; but neither the order of the protons nor the origin, as symmetry has it."""
     psi, p, label = moved(4), occupation(0.5), jnp.array([0, 2, 0, 1])
     here = at(psi, 4)
-    elsewhere = psi.around(jnp.asarray(0), here.protons * jnp.array([0.5, 1.0, 1.0]))
+    elsewhere = psi.around(jnp.asarray(0), here.protons * jnp.array([[0.5, 1.0, 1.0]]))
     shifted = psi.around(jnp.asarray(0), here.protons[::-1] + 0.3)
     assert abs(p.log_prob(here, label) - p.log_prob(elsewhere._replace(levels=here.levels), label)) > 1e-3
     assert p.log_prob(here, label) == pytest.approx(float(p.log_prob(shifted, label)), abs=1e-9)

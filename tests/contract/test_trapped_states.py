@@ -46,9 +46,8 @@ def test_orbitals_solve_the_oscillator_and_know_their_derivatives(dim):
     np.testing.assert_allclose(jet.second, jax.vmap(jax.jacfwd(jax.jacfwd(values)), out_axes=1)(z), atol=1e-13)
     kinetic = -0.5 * jnp.einsum("npaa->np", jet.second)
     energy = np.sum(numbers, axis=1) + dim / 2
-    np.testing.assert_allclose(
-        kinetic + 0.5 * jnp.sum(z**2, axis=1) * jet.value, energy[:, None] * jet.value, atol=1e-12
-    )
+    potential = 0.5 * jnp.sum(z**2, axis=1)[None] * jet.value
+    np.testing.assert_allclose(kinetic + potential, energy[:, None] * jet.value, atol=1e-12)
 
 
 def test_orbitals_are_orthonormal():

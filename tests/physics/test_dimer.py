@@ -84,7 +84,7 @@ def test_central_flow_obeys_the_laws(base, moved):
     np.testing.assert_allclose(divergence, jnp.trace(jacobian), rtol=1e-9, atol=1e-9)
     samples, log_prob = flow.sample_and_log_prob(jax.random.key(2), (4,))
     np.testing.assert_allclose(flow.log_prob(samples), log_prob, atol=1e-5)
-    for image in (samples[:, [1, 0, 2, 3]], samples[:, [0, 1, 3, 2]], samples * np.array([-1, 1])):
+    for image in (samples[:, [1, 0, 2, 3]], samples[:, [0, 1, 3, 2]], samples * np.array([[[-1, 1]]])):
         np.testing.assert_allclose(flow.log_prob(image), log_prob, atol=1e-5)
 
 

@@ -13,9 +13,10 @@ from massieu.cli.main import main
 from massieu.exact import gas_paths
 from massieu.exact.gas_paths import (
     Gas,
-    PairPotential,
     images_of,
+    interaction,
     links,
+    log_abs_weight,
     measured,
     move_beads,
     move_paths,
@@ -23,6 +24,7 @@ from massieu.exact.gas_paths import (
     settled,
     waves,
 )
+from massieu.exact.pair_potential import PairPotential
 from massieu.physics.ewald import Ewald
 
 
@@ -54,27 +56,39 @@ def test_inverses_follow_the_moves(move):
     gas, key = _gas(), jax.random.key(2)
     x = jnp.repeat(jax.random.uniform(key, (1, 4, 3)), 6, axis=0)
     paths = settled(gas, x)
-    for again in jax.random.split(key, 3):
+    total = 0.0
+    for again in jax.random.split(key, 6):
         if move in ("even", "odd"):
             paths, accepted = move_beads(gas, paths, jnp.asarray(0.03), int(move == "odd"), again)
         else:
             step = jnp.asarray(0.05)
             shifts = rigid(step, x.shape, again) if move == "whole" else waves(gas.t, 10 * step, x.shape, again)
             paths, accepted = move_paths(gas, paths, shifts, again)
-    assert float(accepted) > 0 and not np.allclose(paths.x, x)
+        total += float(accepted)
+    assert total > 0 and not np.allclose(paths.x, x)
     np.testing.assert_allclose(paths.inverse, settled(gas, paths.x).inverse, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(paths.slopes, settled(gas, paths.x).slopes, rtol=1e-9, atol=1e-8)
+    np.testing.assert_allclose(paths.matrix, links(gas, paths.x), rtol=1e-9)
 
 
-def test_kinetic_energy_is_the_derivative_of_the_determinants():
+def test_slopes_are_the_gradient_of_the_potential():
+    gas, x = _gas(), jax.random.uniform(jax.random.key(5), (2, 4, 3))
+    slopes = jax.grad(lambda x: jnp.sum(interaction(gas, x)[0]))(x)
+    np.testing.assert_allclose(interaction(gas, x)[1], slopes, rtol=1e-9)
+
+
+def test_energies_are_derivatives_of_the_weight():
+    """K by the inverse mass, to which t is proportional, V by the coupling."""
     gas = _gas(dim=2, spins=(3,))
     x = jax.random.uniform(jax.random.key(3), (1, 3, 2)) + 0.03 * jax.random.normal(jax.random.key(4), (4, 3, 2))
 
-    def log_weight(t):
-        scaled = gas._replace(t=t)
-        return jnp.sum(jax.vmap(lambda m: jnp.linalg.slogdet(m)[1])(links(scaled, x))) - 4 * 3 * jnp.log(t)
+    def log_weight(t, strength):
+        return log_abs_weight(gas._replace(t=t, strength=strength), x) - 4 * 3 * jnp.log(t)
 
-    slope = jax.grad(log_weight)(gas.t)
-    np.testing.assert_allclose(measured(gas, settled(gas, x))[1], -slope / 4, rtol=1e-8)
+    by_mass, by_coupling = jax.grad(log_weight, argnums=(0, 1))(gas.t, gas.strength)
+    potential, kinetic, _ = measured(gas, settled(gas, x))
+    np.testing.assert_allclose(kinetic, -by_mass / 4, rtol=1e-8)
+    np.testing.assert_allclose(potential - 3 * gas.pair.own, -by_coupling / 4, rtol=1e-8)
 
 
 def _meets(found, gas, exact, basis):

@@ -26,7 +26,8 @@ def _pair(spins, mixed, size):
     """Two electrons in two dimensions with a strong flow, twist (0.25, -0.1), and a label."""
     vectors = integer_vectors(2, 1.5)
     flow = PairFlow(spins, 2, layers=2, radius=2.3, by_momentum=True, key=jax.random.key(0))
-    noise = jax.random.normal(jax.random.key(3), flow.coefficients.shape) / np.sum(flow.vectors**2, axis=1)
+    noise = jax.random.normal(jax.random.key(3), flow.coefficients.shape)
+    noise = noise / np.sum(flow.vectors**2, axis=1)[None, None, None]
     flow = eqx.tree_at(lambda f: f.coefficients, flow, 0.5 * size * noise).projected()
     mixing = Mixing(vectors, spins, 0.8, 6) if mixed else None
     return FermionFlow(spins, vectors, np.array([[0.25, -0.1]]), mixing, flow), jnp.array((0, 1, 4))

@@ -66,7 +66,7 @@ class LevelOccupation(eqx.Module):
 
     def _weights(self, at: Levels) -> tuple[Array, Array]:
         """l (k,) and the table of its symmetric polynomials."""
-        hidden = jnp.tanh(at.seen @ self.weight + self.bias)
+        hidden = jnp.tanh(at.seen @ self.weight + self.bias[None])
         log_w = -(at.levels - at.levels[0]) * jnp.exp(self.log_scale) + hidden @ self.correction
         return log_w, log_symmetric(log_w, max(self.spins))
 

@@ -1,16 +1,15 @@
 """Paths of electrons in a periodic box with a determinant between all neighbouring slices: kernels, moves, estimators.
 
-    W(R_0 .. R_{P-1}) = prod_p det rho(R_p, R_{p+1}) exp(-tau V(R_p)),    rho_ij = theta(x_pi - x_{p+1,j})
+    W(R_0 .. R_{P-1}) = prod_p det rho(R_p, R_{p+1}) exp(-tau V(R_p) - tau^3/12 |grad V(R_p)|^2)
 
-with rho_ij = 0 for different spins.  All permutations of equal spins are summed over by the determinants (Takahashi and
-Imada, J. Phys. Soc. Jpn. 53, 963 (1984)), so that paths carry no permutation of their own and the sign is that of the
-product.  theta is the kernel of a free particle in the box.  Everything is for one walker, positions x (P, N, dim) in
-units of the box, P even.
+with rho_ij = theta(x_pi - x_{p+1,j}) for equal spins, else 0, theta the kernel of a free particle in the box.  The
+determinants sum over all permutations of equal spins, so that paths carry none of their own and the sign is that of the
+product (Takahashi and Imada, J. Phys. Soc. Jpn. 53, 963 (1984)); with the gradient the trace is of fourth order in tau
+(the same, 3765).  Everything is for one walker, positions x (P, N, dim) in units of the box, P even.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import NamedTuple
 
@@ -19,62 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.exact.pair_potential import PairPotential
 from massieu.geometry import minimum_image
 from massieu.linear_algebra import inverse_and_log_det
-from massieu.physics.ewald import Ewald, madelung
 
-DEGREE = 12  # of the polynomials of the pair potential
-NODES = 12
 WINDINGS = 0.4  # of the moves of whole paths by a harmonic: by a winding instead
 REACH = 34.0  # images of the kernel beyond exp(-34) are left out
-
-
-class PairPotential(NamedTuple):
-    """v(r) = 1/|r| + a polynomial: Ewald's sum (e^2/L) to 5e-7, for r in the cell.
-
-    The rest is even in every coordinate and symmetric: powers (K, dim) of the elementary symmetric polynomials of s =
-    8 u^2 - 1, with coefficients (K,); its singularities are those of the images.  own: energy of one charge with these.
-    """
-
-    powers: np.ndarray
-    coefficients: np.ndarray
-    own: float
-
-    @classmethod
-    def of(cls, dim: int) -> PairPotential:
-        """By least squares on Chebyshev nodes of the cell."""
-        s = np.cos(math.pi * (np.arange(NODES) + 0.5) / NODES)
-        points = np.array(list(itertools.combinations_with_replacement(np.sqrt((s + 1) / 8), dim)))
-        every = itertools.product(*(range(DEGREE // order + 1) for order in range(1, dim + 1)))
-        powers = np.array([p for p in every if np.dot(p, np.arange(1, dim + 1)) <= DEGREE])
-        with jax.enable_x64(True):
-            pair = jax.jit(jax.vmap(lambda r: Ewald(dim).energy(jnp.stack([jnp.zeros(dim), r]))))
-            values = np.asarray(pair(jnp.asarray(points))) - madelung(dim) - 1 / np.linalg.norm(points, axis=1)
-            symmetric = np.stack([np.asarray(e) for e in _symmetric(jnp.asarray(points))], axis=-1)
-        design = np.prod(symmetric[:, None] ** powers, axis=2)
-        return cls(powers, np.linalg.lstsq(design, values, rcond=None)[0], 0.5 * madelung(dim))
-
-    def __call__(self, separations: Array) -> Array:
-        """v (..) of separations (.., dim)."""
-        u = minimum_image(separations)
-        first, *others = _symmetric(u)
-        smooth = jnp.zeros(u.shape[:-1])
-        for rest in sorted(set(map(tuple, self.powers[:, 1:].tolist()))):
-            row = jnp.zeros_like(smooth)
-            for c in self.coefficients[np.all(self.powers[:, 1:] == rest, axis=1)][::-1]:  # rising powers of the first
-                row = row * first + c
-            for e, power in zip(others, rest, strict=True):
-                row = row * e**power if power else row
-            smooth = smooth + row
-        return 1 / jnp.sqrt(jnp.sum(u**2, axis=-1)) + smooth
-
-
-def _symmetric(u: Array) -> list[Array]:
-    """Elementary symmetric polynomials (..) of 8 u^2 - 1, u (.., dim), the first two as means."""
-    s = jnp.moveaxis(8 * u**2 - 1, -1, 0)
-    if len(s) == 2:
-        return [0.5 * (s[0] + s[1]), s[0] * s[1]]
-    return [(s[0] + s[1] + s[2]) / 3, (s[0] * s[1] + s[0] * s[2] + s[1] * s[2]) / 3, s[0] * s[1] * s[2]]
 
 
 class Gas(NamedTuple):
@@ -88,9 +37,14 @@ class Gas(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """x (P, N, dim), the inverses (P, N, N) of the links p -> p + 1 and the sign of all determinants."""
+    """x and the gradients of v (P, N, dim); matrices of the links p -> p + 1 and their inverses (P, N, N); their sign.
+
+    Which electron of one slice is called like which of the next has no meaning: moves must not depend on it.
+    """
 
     x: Array
+    slopes: Array
+    matrix: Array
     inverse: Array
     sign: Array
 
@@ -119,90 +73,113 @@ def links(gas: Gas, x: Array) -> Array:
 
 
 def settled(gas: Gas, x: Array) -> Paths:
-    """Inverses and signs from the positions."""
-    inverse, phase, _ = jax.vmap(inverse_and_log_det)(links(gas, x))
-    return Paths(x, inverse, jnp.prod(phase))
+    """All from the positions."""
+    matrix = links(gas, x)
+    inverse, phase, _ = jax.vmap(inverse_and_log_det)(matrix)
+    return Paths(x, interaction(gas, x)[1], matrix, inverse, jnp.prod(phase))
+
+
+def interaction(gas: Gas, x: Array) -> tuple[Array, Array]:
+    """v (P,) of all pairs, without that of a charge with its images, and its gradient (P, N, dim)."""
+    i, j = np.triu_indices(x.shape[1], 1)
+    values, slopes = gas.pair.with_slope(x[:, i] - x[:, j])
+    return jnp.sum(values, axis=1), jnp.zeros_like(x).at[:, i].add(slopes).at[:, j].add(-slopes)
+
+
+def action(gas: Gas, values: Array, slopes: Array) -> Array:
+    """tau V + tau^3/12 |grad V|^2 summed over slices; v (P,) and its gradients (P, N, dim)."""
+    return gas.strength * jnp.sum(values) + gas.strength**2 * gas.t / 12 * jnp.sum(slopes**2)
 
 
 def move_beads(gas: Gas, paths: Paths, step: Array, parity: int, key: Array) -> tuple[Paths, Array]:
-    """Every electron in turn, on every other slice at once: those between two links do not see each other.
+    """N times an electron, on every other slice at once: those between two links do not see each other.
 
     Returns the accepted fraction too.
     """
     slices, n, dim = paths.x.shape
     here = np.arange(parity, slices, 2)
     before, after = (here - 1) % slices, (here + 1) % slices
-    noise_key, coin_key = jax.random.split(key)
-    shifts = step * jax.random.normal(noise_key, (n, len(here), dim))
-    coins = jnp.log(jax.random.uniform(coin_key, (n, len(here))))
+    choose, noise, coin = jax.random.split(key, 3)
+    shifts = step * jax.random.normal(noise, (n, len(here), dim))
+    coins = jnp.log(jax.random.uniform(coin, (n, len(here))))
 
-    def one(carry: tuple[Array, Array], inputs: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        (x, inverse), (i, shift, coin) = carry, inputs
-        old = x[here, i]
-        new, mine = old + shift, jnp.asarray(gas.same)[i]
-        row = mine[None] * kernel(gas, new[:, None] - x[after])
-        column = mine[None] * kernel(gas, x[before] - new[:, None])
-        forward, backward = inverse[here], inverse[before]
-        of_row, of_column = (jnp.sum(row * forward[:, :, i], axis=1), jnp.sum(column * backward[:, i], axis=1))
-        change = jnp.sum(_others(gas, x[here], new, i) - _others(gas, x[here], old, i), axis=1)
-        accept = coin < jnp.log(jnp.abs(of_row * of_column)) - gas.strength * change
-        inverse = inverse.at[here].set(_chosen(accept, _row_replaced(forward, row, of_row, i), forward))
-        inverse = inverse.at[before].set(_chosen(accept, _column_replaced(backward, column, of_column, i), backward))
-        return (x.at[here, i].set(jnp.where(accept[:, None], new, old)), inverse), jnp.mean(accept)
+    def one(paths: Paths, inputs: tuple[Array, Array, Array]) -> tuple[Paths, Array]:
+        (x, slopes, matrix, inverse, sign), (i, shift, coin) = paths, inputs
+        new, mine = x[here, i] + shift, jnp.asarray(gas.same)[i]
+        row = mine * kernel(gas, new[:, None] - x[after])
+        column = mine * kernel(gas, x[before] - new[:, None])
+        of_row, forward = _row_replaced(inverse[here], row, i)
+        of_column, backward = _column_replaced(inverse[before], column, i)
+        change, sloped = _changed(gas, x[here], slopes[here], new, i)
+        accept = coin < jnp.log(jnp.abs(of_row * of_column)) - change
+        inverse = inverse.at[here].set(_chosen(accept, forward, inverse[here]))
+        inverse = inverse.at[before].set(_chosen(accept, backward, inverse[before]))
+        matrix = matrix.at[here, i].set(jnp.where(accept[:, None], row, matrix[here, i]))
+        matrix = matrix.at[before, :, i].set(jnp.where(accept[:, None], column, matrix[before, :, i]))
+        slopes = slopes.at[here].set(_chosen(accept, sloped, slopes[here]))
+        x = x.at[here, i].set(jnp.where(accept[:, None], new, x[here, i]))
+        return Paths(x, slopes, matrix, inverse, sign), jnp.mean(accept)
 
-    (x, inverse), accepted = jax.lax.scan(one, (paths.x, paths.inverse), (jnp.arange(n), shifts, coins))
-    return Paths(x, inverse, paths.sign), jnp.mean(accepted)
+    chosen = jax.random.randint(choose, (n, len(here)), 0, n)
+    paths, accepted = jax.lax.scan(one, paths, (chosen, shifts, coins))
+    return paths, jnp.mean(accepted)
 
 
 def move_paths(gas: Gas, paths: Paths, shifts: Array, key: Array) -> tuple[Paths, Array]:
-    """The whole path of every electron in turn by shifts (N, P, dim), as likely as their negatives."""
-    n = paths.x.shape[1]
-    coins = jnp.log(jax.random.uniform(key, (n,)))
+    """N times a whole path by shifts (N, P, dim), as likely as their negatives; the accepted fraction.
 
-    def one(carry: tuple[Array, Array], inputs: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        (x, inverse), (i, shift, coin) = carry, inputs
-        old, mine, own = x[:, i], jnp.asarray(gas.same)[i], (jnp.arange(n) == i)[None]
-        new = old + shift
-        later = jnp.roll(new, -1, axis=0)
-        its_own = kernel(gas, new - later)[:, None]
-        row = jnp.where(own, its_own, mine[None] * kernel(gas, new[:, None] - jnp.roll(x, -1, axis=0)))
-        column = jnp.where(own, its_own, mine[None] * kernel(gas, x - later[:, None]))
-        of_row = jnp.sum(row * inverse[:, :, i], axis=1)
-        half = _row_replaced(inverse, row, of_row, i)
-        of_column = jnp.sum(column * half[:, i], axis=1)
-        change = jnp.sum(_others(gas, x, new, i) - _others(gas, x, old, i))
-        accept = coin < jnp.sum(jnp.log(jnp.abs(of_row * of_column))) - gas.strength * change
-        inverse = jnp.where(accept, _column_replaced(half, column, of_column, i), inverse)
-        return (x.at[:, i].set(jnp.where(accept, new, old)), inverse), accept * 1.0
-
-    (x, inverse), accepted = jax.lax.scan(one, (paths.x, paths.inverse), (jnp.arange(n), shifts, coins))
-    return Paths(x, inverse, paths.sign), jnp.mean(accepted)
-
-
-def exchange(gas: Gas, paths: Paths, key: Array) -> tuple[Paths, Array]:
-    """Two electrons of one spin end where the other began, or one turn further, by ramps; 1 if accepted.
-
-    Ramps of both signs are as likely, and the first slice, which decides how long they are, stays.  Inverses are those
-    of the old paths until `settled`.
+    A path goes from an electron to one of the next slice with the probability of the link, and the acceptance holds
+    that of the same path after the move: at high temperature it is one electron's, whatever its names.
     """
     slices, n, _ = paths.x.shape
-    first, second, way, coin = jax.random.split(key, 4)
-    i = jax.random.randint(first, (), 0, n)
-    partners = jnp.asarray(gas.same)[i] * (jnp.arange(n) != i)
-    j = jax.random.categorical(second, jnp.where(partners > 0, 0.0, -1e30))
-    apart = minimum_image(paths.x[0, j] - paths.x[0, i]) * jax.random.rademacher(way, ())
-    ramp = apart[None] * (jnp.arange(slices) / slices)[:, None] * partners[j]
-    x = paths.x.at[:, i].add(ramp).at[:, j].add(-ramp)
-    change = _log_weight(gas, x) - _log_weight(gas, paths.x)
-    accept = (jnp.log(jax.random.uniform(coin)) < change) & (partners[j] > 0)
-    return paths._replace(x=jnp.where(accept, x, paths.x)), accept * 1.0
+    link = np.arange(slices)
+
+    def one(paths: Paths, inputs: tuple[Array, Array]) -> tuple[Paths, Array]:
+        (x, slopes, matrix, inverse, sign), (shift, key) = paths, inputs
+        choose, follow, coin = jax.random.split(key, 3)
+        i = _path(matrix, jax.random.randint(choose, (), 0, n), follow)
+        j = jnp.roll(i, -1)
+        new, mine = x[link, i] + shift, jnp.asarray(gas.same)[i]
+        later = jnp.roll(new, -1, axis=0)
+        own = kernel(gas, new - later)
+        row = (mine * kernel(gas, new[:, None] - jnp.roll(x, -1, axis=0))).at[link, j].set(own)
+        column = (mine * kernel(gas, x - later[:, None])).at[link, i].set(own)
+        of_row, half = _row_replaced(inverse, row, i)
+        of_column, moved = _column_replaced(half, column, j)
+        change, sloped = _changed(gas, x, slopes, new, i)
+        ratio = jnp.sum(jnp.log(jnp.abs(of_row * of_column)) - change)
+        ratio = ratio + _log_chance(row, j) - _log_chance(matrix[link, i], j)
+        accept = jnp.log(jax.random.uniform(coin)) < ratio
+        crossed = matrix.at[link, i].set(row).at[link, :, j].set(column)
+        new = (x.at[link, i].set(new), sloped, crossed, moved)
+        kept = (x, slopes, matrix, inverse)
+        return Paths(*(jnp.where(accept, a, b) for a, b in zip(new, kept, strict=True)), sign), accept * 1.0
+
+    paths, accepted = jax.lax.scan(one, paths, (shifts, jax.random.split(key, n)))
+    return paths, jnp.mean(accepted)
 
 
-def _log_weight(gas: Gas, x: Array) -> Array:
+def _path(matrix: Array, first: Array, key: Array) -> Array:
+    """Electrons (P,) of a path from the first slice on, drawn link by link."""
+
+    def follow(i: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        rows, key = inputs
+        j = jax.random.categorical(key, jnp.log(rows[i]))
+        return j, j
+
+    rest = jax.lax.scan(follow, first, (matrix[:-1], jax.random.split(key, len(matrix) - 1)))[1]
+    return jnp.concatenate([first[None], rest])
+
+
+def _log_chance(rows: Array, j: Array) -> Array:
+    """ln of the probability that `_path` goes from rows (P, N) to electrons j (P,); the last link closes by itself."""
+    chance = jnp.take_along_axis(rows, j[:, None], axis=1)[:, 0] / jnp.sum(rows, axis=1)
+    return jnp.sum(jnp.log(chance[:-1]))
+
+
+def log_abs_weight(gas: Gas, x: Array) -> Array:
     """ln|W| of paths, up to a constant."""
-    i, j = np.triu_indices(x.shape[1], 1)
-    log_abs = jax.vmap(inverse_and_log_det)(links(gas, x))[2]
-    return jnp.sum(log_abs) - gas.strength * jnp.sum(gas.pair(x[:, i] - x[:, j]))
+    return jnp.sum(jax.vmap(inverse_and_log_det)(links(gas, x))[2]) - action(gas, *interaction(gas, x))
 
 
 def rigid(step: Array, shape: tuple[int, ...], key: Array) -> Array:
@@ -244,38 +221,53 @@ def free_loops(t: float, slices: int, shape: tuple[int, ...], key: Array) -> Arr
 def measured(gas: Gas, paths: Paths) -> Array:
     """The potential energy in units of 2/L, the kinetic one in units of 1/L^2, and the sign (3,); slices averaged.
 
-    K = -(1/P) sum_p d ln det rho_p/d tau, the thermodynamic estimator.
+    V is the derivative of ln W by the coupling, E that by beta (the thermodynamic estimator), K their difference: what
+    the gradient adds to V is tau^2/6 |grad V|^2, to K half of that.
     """
     x = paths.x
     n, dim = x.shape[1:]
-    i, j = np.triu_indices(n, 1)
-    potential = jnp.mean(jnp.sum(gas.pair(x[:, i] - x[:, j]), axis=1)) + n * gas.pair.own
+    square_slope = jnp.sum(paths.slopes**2) / len(x)
+    pairs = jnp.mean(interaction(gas, x)[0])
+    potential = pairs + n * gas.pair.own + gas.strength * gas.t / 6 * square_slope
     after = jnp.roll(x, -1, axis=0)
     square, bells = _images(gas, x[:, :, None] - after[:, None])
     sums = jnp.sum(bells, axis=-1)
     slope = jnp.sum(jnp.sum(square * bells, axis=-1) / sums, axis=-1) / gas.t  # d ln theta/dt
     weight = jnp.swapaxes(paths.inverse, 1, 2) * gas.same[None] * jnp.prod(sums, axis=-1)
     kinetic = 0.5 * n * dim / gas.t - jnp.sum(weight * slope) / len(x)
-    return jnp.stack([potential, kinetic, paths.sign])
+    return jnp.stack([potential, kinetic + gas.strength**2 / 12 * square_slope, paths.sign])
 
 
-def _others(gas: Gas, x: Array, place: Array, i: Array) -> Array:
-    """v (P, N) between electron i at `place` (P, dim) and the others at x (P, N, dim)."""
-    other = (jnp.arange(x.shape[1]) != i)[None]
+def _changed(gas: Gas, x: Array, slopes: Array, new: Array, i: Array) -> tuple[Array, Array]:
+    """Change (P,) of the action, and gradients (P, N, dim) after electrons i (P,) of x (P, N, dim) moved to `new`."""
+    here = np.arange(len(x))
+    before, pushed_before = _others(gas, x, x[here, i], i)
+    after, pushed_after = _others(gas, x, new, i)
+    sloped = (slopes + pushed_before - pushed_after).at[here, i].set(jnp.sum(pushed_after, axis=1))
+    squares = jnp.sum(sloped**2 - slopes**2, axis=(1, 2))
+    return gas.strength * jnp.sum(after - before, axis=1) + gas.strength**2 * gas.t / 12 * squares, sloped
+
+
+def _others(gas: Gas, x: Array, place: Array, i: Array) -> tuple[Array, Array]:
+    """v (P, N) between electrons i (P,) at `place` (P, dim) and the others, and its gradient (P, N, dim) by `place`."""
+    other = jnp.arange(x.shape[1])[None] != i[:, None]
     apart = jnp.where(other[..., None], place[:, None] - x, 0.5)
-    return jnp.where(other, gas.pair(apart), 0.0)
+    values, slopes = gas.pair.with_slope(apart)
+    return jnp.where(other, values, 0.0), jnp.where(other[..., None], slopes, 0.0)
 
 
-def _row_replaced(inverse: Array, row: Array, ratio: Array, i: Array) -> Array:
-    """Inverses (L, N, N) of matrices whose row i is now `row` (L, N); ratio (L,) of the determinants."""
-    change = jnp.einsum("lj,ljk->lk", row, inverse) - (jnp.arange(row.shape[1]) == i)[None]
-    return inverse - inverse[:, :, i][:, :, None] * change[:, None] / ratio[:, None, None]
+def _row_replaced(inverse: Array, row: Array, i: Array) -> tuple[Array, Array]:
+    """Ratios (L,) of determinants and inverses (L, N, N) of matrices whose rows i (L,) are now `row` (L, N)."""
+    own = jnp.take_along_axis(inverse, i[:, None, None], axis=2)[..., 0]
+    ratio = jnp.sum(row * own, axis=1)
+    change = jnp.einsum("lj,ljk->lk", row, inverse) - jax.nn.one_hot(i, row.shape[1])
+    return ratio, inverse - own[:, :, None] * change[:, None] / ratio[:, None, None]
 
 
-def _column_replaced(inverse: Array, column: Array, ratio: Array, i: Array) -> Array:
-    """The same with a column."""
-    change = jnp.einsum("ljk,lk->lj", inverse, column) - (jnp.arange(column.shape[1]) == i)[None]
-    return inverse - change[:, :, None] * inverse[:, i][:, None] / ratio[:, None, None]
+def _column_replaced(inverse: Array, column: Array, i: Array) -> tuple[Array, Array]:
+    """The same with columns."""
+    ratio, turned = _row_replaced(jnp.swapaxes(inverse, 1, 2), column, i)
+    return ratio, jnp.swapaxes(turned, 1, 2)
 
 
 def _chosen(accept: Array, new: Array, old: Array) -> Array:

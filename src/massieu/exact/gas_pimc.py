@@ -1,9 +1,10 @@
 """Path-integral Monte Carlo of the electron gas, fermions with their sign: F, E, S, kinetic and potential energy.
 
-    Z_P = int dR_0 .. dR_{P-1} prod_p det rho(R_p, R_{p+1}; tau) exp(-tau V(R_p)),   tau = beta/P
+    Z_P = int dR_0 .. dR_{P-1} prod_p det rho(R_p, R_{p+1}; tau) exp(-tau V(R_p) - tau^3/12 |grad V(R_p)|^2)
 
-Paths are sampled with the absolute value and weighted by the sign (gas_paths.py); everything is exact up to the time
-step.  F = F_ideal + int_0^1 <V>_lambda dlambda over the coupling, on Gauss-Legendre nodes.  Units: Ry and a0; totals.
+Paths are sampled with the absolute value and weighted by the sign (gas_paths.py), which is 1 for two slices; everything
+is exact up to the time step tau = beta/P, of fourth order.  F = F_ideal + int_0^1 <V>_lambda dlambda over the coupling,
+on Gauss-Legendre nodes.  Units: Ry and a0; totals.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ from jax import Array
 from massieu.exact.annealed import new_key
 from massieu.exact.gas_paths import (
     Gas,
-    PairPotential,
     Paths,
-    exchange,
     free_loops,
     images_of,
     measured,
@@ -33,17 +32,18 @@ from massieu.exact.gas_paths import (
     settled,
     waves,
 )
+from massieu.exact.pair_potential import PairPotential
 from massieu.exact.pimc import jackknife
 from massieu.principle import Estimate
 from massieu.statistics import blocking, mixing
 
 BLOCK = 20  # sweeps of one compiled call
-SETTLING = 0.2  # of the sweeps, before anything is measured
+SETTLING, LEAST = 0.2, 5  # of the sweeps, and blocks, before anything is measured
 NODES = 4
-EXCHANGES = 4  # of a pair, in every sweep
-TARGET = 0.4  # accepted fraction of the moves
-TAU = 0.12  # slices by default: tau times 2/rs (Ry) at most
-FEWEST, MOST = 4, 64
+TARGET, GAIN = 0.4, 2.0  # accepted fraction of the moves, and how fast ln(step) follows it
+TAU = 0.7  # slices by default: tau times the plasma frequency (Ry) at most
+OPPOSITE = 3  # times as many where opposite spins meet: the fourth order is lost in the cusp
+FEWEST, MOST = 2, 64
 
 
 class GasPaths(NamedTuple):
@@ -51,7 +51,7 @@ class GasPaths(NamedTuple):
 
     r_hat: the largest of K, V and the sign; above 1.05 chains have not mixed, and errors are too small.
 
-    acceptance: of single slices, of whole paths, of their harmonics and windings, and of exchanges.
+    acceptance: of single slices, of whole paths, of their harmonics and windings.
     """
 
     F: Estimate
@@ -78,9 +78,9 @@ class Box(NamedTuple):
 
 
 def default_slices(box: Box) -> int:
-    """Even, so many that tau 2/rs is small; few for a hot or dense gas."""
-    opposite = 2 if sum(1 for count in box.spins if count) > 1 else 1  # which meet: an error of first order
-    wanted = opposite * box.beta * 2 / box.rs / TAU * box.coupling
+    """Even, so many that tau sqrt(12/rs^3) is small; few for a hot or dense gas."""
+    factor = OPPOSITE if sum(1 for count in box.spins if count) > 1 else 1
+    wanted = factor * box.beta * math.sqrt(12 / box.rs**3) / TAU * box.coupling
     return min(MOST, max(FEWEST, 2 * math.ceil(0.5 * wanted)))
 
 
@@ -140,13 +140,14 @@ def _sampled(
     x = jnp.swapaxes(points + loops, 1, 2)
     gas = (jnp.asarray(t), jnp.asarray(2 * tau / box.length * couplings), same, images_of(t), pair)
     block = jax.jit(partial(_block, gas))
-    steps = jnp.array([math.sqrt(t), min(0.25, math.sqrt(t * slices)), 0.7])
-    first, blocks = math.ceil(SETTLING * sweeps / BLOCK), math.ceil(sweeps / BLOCK)
+    steps = jnp.array([math.sqrt(t), 0.5 * n ** (-1 / box.dim), 0.7])
+    blocks = math.ceil(sweeps / BLOCK)
+    first = max(LEAST, math.ceil(SETTLING * blocks))
     found, accepted = [], []
     for number in range(first + blocks):
         x, trace, acceptance = block(x, steps, jax.random.fold_in(key, number))
         if number < first:
-            steps = jnp.minimum(steps * jnp.exp(acceptance[:3] - TARGET), jnp.array([0.5, 0.5, 2.0]))
+            steps = jnp.minimum(steps * jnp.exp(GAIN * (acceptance - TARGET)), jnp.array([0.5, 0.5, 2.0]))
             continue
         found.append(np.asarray(trace))
         accepted.append(np.asarray(acceptance))
@@ -156,7 +157,7 @@ def _sampled(
 
 
 def _block(shared: tuple, x: Array, steps: Array, key: Array) -> tuple[Array, Array, Array]:
-    """BLOCK sweeps of walkers x (W, P, N, dim): positions, `measured` (BLOCK, 3, W), acceptances (4,)."""
+    """BLOCK sweeps of walkers x (W, P, N, dim): positions, `measured` (BLOCK, 3, W), acceptances (3,)."""
     t, strength, same, images, pair = shared
 
     def of_walker(strength: Array, x: Array, key: Array) -> tuple[Array, Array, Array]:
@@ -169,15 +170,8 @@ def _block(shared: tuple, x: Array, steps: Array, key: Array) -> tuple[Array, Ar
             paths, second = move_beads(gas, paths, steps[0], 1, odd)
             paths, moved = move_paths(gas, paths, rigid(steps[1], shape, whole), coins[0])
             paths, bent = move_paths(gas, paths, waves(t, steps[2], shape, bend), coins[1])
-            swapped = []
-            for again in jax.random.split(coins[2], EXCHANGES):
-                paths, swap = exchange(gas, paths, again)
-                swapped.append(swap)
             paths = settled(gas, paths.x)
-            return paths, (
-                measured(gas, paths),
-                jnp.stack([0.5 * (first + second), moved, bent, jnp.mean(jnp.stack(swapped))]),
-            )
+            return paths, (measured(gas, paths), jnp.stack([0.5 * (first + second), moved, bent]))
 
         paths, (trace, accepted) = jax.lax.scan(sweep, settled(gas, x), jax.random.split(key, BLOCK))
         return paths.x, trace, jnp.mean(accepted, axis=0)

@@ -117,7 +117,7 @@ class AtomicFlow(eqx.Module):
         """For each layer: waves of u; waves of sum_I w; coefficients of the cusps of u and of w."""
         star = self.pairs.star
         rho = jnp.sum(plane_waves(protons, self.pairs.vectors), axis=0).conj()
-        waves = self.pairs.coefficients[:, 0][..., star], self.single[:, star] * rho
+        waves = self.pairs.coefficients[:, 0][..., star], self.single[:, star] * rho[None]
         return list(zip(*waves, self.pair_cusps, self.single_cusps, strict=True))
 
     def _derivatives(self, layer: tuple[Array, ...], protons: Array, x: Array, orders: int) -> tuple[list[Array], ...]:
@@ -125,9 +125,12 @@ class AtomicFlow(eqx.Module):
         waves, waves_own, cusps, cusps_own = layer
         kinds, every = self.pairs.kinds if len(cusps) > 1 else np.zeros_like(self.pairs.kinds), range(1, orders + 1)
         smooth = self.pairs.derivatives(waves, x, tuple(every))
-        sharp = cusped_potential.derivatives(cusps[kinds], self.ranges, x[:, None] - x, np.eye(len(x)), orders=orders)
-        smooth_own = wave_derivatives(plane_waves(x, self.pairs.vectors) * waves_own, self.pairs.vectors, tuple(every))
-        sharp_own = cusped_potential.derivatives(cusps_own, self.ranges, x[:, None] - protons, orders=orders)
+        sharp = cusped_potential.derivatives(
+            cusps[kinds], self.ranges, x[:, None] - x[None], np.eye(len(x)), orders=orders
+        )
+        own = plane_waves(x, self.pairs.vectors) * waves_own[None]
+        smooth_own = wave_derivatives(own, self.pairs.vectors, tuple(every))
+        sharp_own = cusped_potential.derivatives(cusps_own, self.ranges, x[:, None] - protons[None], orders=orders)
         of_pairs = [a + b for a, b in zip(smooth, sharp, strict=True)]
         return of_pairs, [a + jnp.sum(b, axis=1) for a, b in zip(smooth_own, sharp_own, strict=True)]
 

@@ -28,6 +28,7 @@ def derivatives(
 
     `same` (..) is 1 for a particle and itself: there the derivatives are finite and without meaning.
     """
+    ranges, c = _leading(ranges, r.ndim), _leading(c, r.ndim)
     d = jnp.sqrt(jnp.sum(jnp.sin(jnp.pi * r) ** 2, axis=-1) / jnp.pi**2 + same + CONTACT)[..., None]
     decay, x = c * jnp.exp(-d / ranges), d / ranges
     by_q = [-0.5 * decay, decay / (4 * ranges * d)]
@@ -63,6 +64,11 @@ def _composed(f: list[Array], r: Array) -> tuple[Array, ...]:
     return first, second, third, sum((w[..., None, None, None, None] * part for w, part in weights), jnp.zeros(()))
 
 
+def _leading(values: Array | np.ndarray, ndim: int) -> Array:
+    """Values (.., ranges) with so many axes."""
+    return jnp.expand_dims(jnp.asarray(values), range(ndim - values.ndim))
+
+
 def _sum_over(tensor: Array, out: str, *orders: str) -> Array:
     """The sum of a tensor with its indices in several orders."""
     return sum((jnp.einsum(f"...{order}->...{out}", tensor) for order in orders), jnp.zeros(()))
@@ -84,4 +90,4 @@ def highest_curvature(ranges: np.ndarray) -> np.ndarray:
 
 def lowest_curvature(c: Array, highest: np.ndarray) -> Array:
     """A bound from below (..) on the second derivative of u anywhere, for coefficients c (.., ranges)."""
-    return -jnp.sum(jnp.maximum(c, -highest * c), axis=-1)
+    return -jnp.sum(jnp.maximum(c, -_leading(highest, c.ndim) * c), axis=-1)

@@ -102,13 +102,13 @@ def moments(psi: FermionFlow, system: Any, sets: Array, count: Array, total: Arr
         metric = (jet.jacobian @ jet.jacobian.T).reshape(*z.shape, *z.shape)
         of_sets = jax.vmap(lambda k: product_jet(k, z, metric, psi.spins))(momenta)
         slope = of_sets.gradient.reshape(len(sets), -1)
-        gradient = slope @ jet.jacobian + jet.half_gradient
+        gradient = slope @ jet.jacobian + jet.half_gradient[None]
         laplacian = of_sets.curvature + slope @ jet.laplacian + jet.half_laplacian
         energy = -system.kinetic_scale * (laplacian + jnp.sum(gradient**2, axis=1)) + system.potential(jet.x)
         top = jnp.max(jnp.where(real, of_sets.log_abs, -jnp.inf))
         value = jnp.where(real, of_sets.phase * jnp.exp(of_sets.log_abs - top), 0.0)
-        overlap = value.conj()[:, None] * value / (jnp.sum(jnp.abs(value) ** 2) / count)
-        return (overlap * jnp.where(real, energy, 0.0)).real, overlap.real
+        overlap = value.conj()[:, None] * value[None] / (jnp.sum(jnp.abs(value) ** 2) / count)
+        return (overlap * jnp.where(real, energy, 0.0)[None]).real, overlap.real
 
     def a_chunk(sums: Any, keys: Array) -> tuple[Any, None]:
         return jax.tree.map(lambda s, new: s + jnp.sum(new, axis=0), sums, jax.vmap(one)(keys)), None

@@ -97,7 +97,9 @@ class ThermalState(eqx.Module):
         top, n = self.spins[0], len(protons)
         x = levels - 0.5 * (levels[top - 1] + levels[top])
         unit = self.beta * (2 * math.pi / self.length) ** 2
-        kinetic = unit * jnp.sum((self.vectors + jnp.asarray(self.twist)[twist]) ** 2, axis=1) @ jnp.abs(states) ** 2
+        kinetic = (
+            unit * jnp.sum((self.vectors + jnp.asarray(self.twist)[twist][None]) ** 2, axis=1) @ jnp.abs(states) ** 2
+        )
         contact = jnp.abs(plane_waves(protons, self.vectors) @ states) ** 2
         unequal = n * jnp.sum(contact**2, axis=0) / (jnp.sum(contact, axis=0) ** 2 + 1e-12)
         apart = self.length * jnp.sqrt(jnp.sum(minimum_image(protons[:, None] - protons[None]) ** 2, axis=-1) + 1e-12)

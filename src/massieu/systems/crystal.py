@@ -53,10 +53,10 @@ class Crystal(ClassicalSystem):
 
     def separations(self, x: Array) -> tuple[Array, Array]:
         """r_i - r_j of the pairs i < j to the nearest image (P, 3), and the squares of all images' lengths (P, M)."""
-        box, shifts = jnp.asarray(self.lattice.box, x.dtype), jnp.asarray(self.shifts, x.dtype)
+        box, shifts = jnp.asarray(self.lattice.box, x.dtype)[None], jnp.asarray(self.shifts, x.dtype)
         first, second = np.triu_indices(self.size, 1)
         nearest = minimum_image((x[first] - x[second]) / box) * box
-        squares = jnp.sum(nearest**2, axis=1)[:, None] + jnp.sum(shifts**2, axis=1)
+        squares = jnp.sum(nearest**2, axis=1)[:, None] + jnp.sum(shifts**2, axis=1)[None]
         return nearest, squares + 2 * nearest @ shifts.T
 
     @abstractmethod
@@ -65,7 +65,7 @@ class Crystal(ClassicalSystem):
     def observables(self, x: Array) -> dict[str, Array]:
         """Mean square displacement from the site (sigma^2), and g(r) in BINS bins."""
         moved = x - jnp.asarray(self.lattice.sites, x.dtype)
-        moved = moved - jnp.mean(moved, axis=0)
+        moved = moved - jnp.mean(moved, axis=0, keepdims=True)
         edges = self.radii()
         lengths = jnp.sqrt(self.separations(x)[1])
         counts = 2 * jnp.histogram(lengths, bins=jnp.asarray(edges, x.dtype))[0]

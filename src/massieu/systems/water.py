@@ -57,7 +57,7 @@ class MonatomicWater(Crystal):
         Q = sum e rr, p = sum e r and s = sum e over the bonds of one molecule and their unit vectors r, less j = k.
         """
         nearest, squares = self.separations(x)
-        r = nearest[:, None] + jnp.asarray(self.shifts, x.dtype)
+        r = nearest[:, None] + jnp.asarray(self.shifts, x.dtype)[None]
         near = squares < (self.cutoff - 1e-3) ** 2  # beyond, exp is 1e-300
         square = jnp.where(near, squares, 1.0)
         length = jnp.sqrt(square)
