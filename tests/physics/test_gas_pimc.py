@@ -71,6 +71,20 @@ def test_inverses_follow_the_moves(move):
     np.testing.assert_allclose(paths.matrix, links(gas, paths.x), rtol=1e-9)
 
 
+def test_paths_are_followed_as_likely_as_the_links_say():
+    gas = _gas()
+    x = jax.random.uniform(jax.random.key(6), (1, 4, 3)) + 0.05 * jax.random.normal(jax.random.key(7), (3, 4, 3))
+    matrix = links(gas, x)
+    keys = jax.random.split(jax.random.key(8), 4000)
+    drawn = np.asarray(jax.vmap(lambda key: gas_paths._path(matrix, jnp.asarray(1), key))(keys))
+    assert np.all(drawn[:, 0] == 1) and np.all(np.asarray(gas.same)[drawn[:, :-1], drawn[:, 1:]] == 1)
+    for path in np.unique(drawn, axis=0):
+        j = jnp.asarray(np.roll(path, -1))
+        chance = float(jnp.exp(gas_paths._log_chance(matrix[np.arange(3), path], j)))
+        share = np.mean(np.all(drawn == path, axis=1))
+        assert abs(share - chance) < 5 * math.sqrt(chance * (1 - chance) / len(drawn)) + 1e-3
+
+
 def test_slopes_are_the_gradient_of_the_potential():
     gas, x = _gas(), jax.random.uniform(jax.random.key(5), (2, 4, 3))
     slopes = jax.grad(lambda x: jnp.sum(interaction(gas, x)[0]))(x)
@@ -94,7 +108,7 @@ def test_energies_are_derivatives_of_the_weight():
 def _meets(found, gas, exact, basis):
     """F, E and S within four of their errors, what the time step leaves and what the basis of exact values does.
 
-    Measured for the pair of opposite spins: F is 0.0225, 0.0105 and 0.0015(30) too low with 8, 18 and 36 slices.
+    Measured for the pair of opposite spins: F is 0.016(3) and 0.005(3) too low with 4 and 8 slices.
     """
     left = 3e-3 * abs(found.V.value) * gas.interacting + basis
     for name, value, scale in zip("FES", exact, (1.0, 1.0, gas.beta), strict=True):
@@ -117,6 +131,24 @@ def test_pair_of_opposite_spins_is_that_of_the_diagonalisation():
     exact = gas.reference().best
     found = path_integral(gas, "pimc", None, 96, 600, 0).values
     _meets(found, gas, [exact.F.value, exact.E.value, exact.S.value], 4 * exact.F.error)
+
+
+@pytest.mark.acceptance
+def test_two_slices_have_no_sign_and_the_energy_of_the_diagonalisation():
+    gas = ms.ElectronGas(n=2, dim=3, rs=5.0, theta=1.0)
+    exact, found = gas.reference().best, path_integral(gas, "pimc", None, 64, 400, 0).values
+    assert (found.slices, found.sign.value, found.sign.error) == (2, 1.0, 0.0)
+    _meets(found, gas, [exact.F.value, exact.E.value, exact.S.value], 4 * exact.F.error)
+
+
+@pytest.mark.acceptance
+def test_thirty_three_electrons_meet_published_path_integrals():
+    """Ry per electron: Brown, Clark, DuBois and Ceperley, Phys. Rev. Lett. 110, 146405 (2013), direct path integrals."""
+    found = path_integral(ms.ElectronGas(n=33, dim=3, rs=10.0, theta=8.0), "pimc", None, 16, 80, 0).values
+    for name, value, error in (("E", 0.60704, 0.00012), ("K", 0.70345, 0.00011), ("V", -0.09626, 0.00001)):
+        mine = getattr(found, name)
+        assert abs(mine.value / 33 - value) < 4 * math.hypot(mine.error / 33, error) + 0.002 * abs(value)
+    assert found.V.error < 0.02 * abs(found.V.value)
 
 
 @pytest.mark.acceptance
