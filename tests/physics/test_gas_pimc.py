@@ -143,7 +143,7 @@ def test_two_slices_have_no_sign_and_the_energy_of_the_diagonalisation():
 
 @pytest.mark.acceptance
 def test_thirty_three_electrons_meet_published_path_integrals():
-    """Ry per electron: Brown, Clark, DuBois and Ceperley, Phys. Rev. Lett. 110, 146405 (2013), direct path integrals."""
+    """Direct path integrals, Ry each: Brown, Clark, DuBois and Ceperley, Phys. Rev. Lett. 110, 146405 (2013)."""
     found = path_integral(ms.ElectronGas(n=33, dim=3, rs=10.0, theta=8.0), "pimc", None, 16, 80, 0).values
     for name, value, error in (("E", 0.60704, 0.00012), ("K", 0.70345, 0.00011), ("V", -0.09626, 0.00001)):
         mine = getattr(found, name)

@@ -151,9 +151,8 @@ def move_paths(gas: Gas, paths: Paths, shifts: Array, key: Array) -> tuple[Paths
         ratio = ratio + _log_chance(row, j) - _log_chance(matrix[link, i], j)
         accept = jnp.log(jax.random.uniform(coin)) < ratio
         crossed = matrix.at[link, i].set(row).at[link, :, j].set(column)
-        new = (x.at[link, i].set(new), sloped, crossed, moved)
-        kept = (x, slopes, matrix, inverse)
-        return Paths(*(jnp.where(accept, a, b) for a, b in zip(new, kept, strict=True)), sign), accept * 1.0
+        after = Paths(x.at[link, i].set(new), sloped, crossed, moved, sign)
+        return jax.tree.map(lambda a, b: jnp.where(accept, a, b), after, paths), accept * 1.0
 
     paths, accepted = jax.lax.scan(one, paths, (shifts, jax.random.split(key, n)))
     return paths, jnp.mean(accepted)

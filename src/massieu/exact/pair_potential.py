@@ -65,7 +65,7 @@ class PairPotential(NamedTuple):
     def with_slope(self, separations: Array) -> tuple[Array, Array]:
         """v (..) and its gradient (.., dim) by the separations."""
         flat = separations.reshape(-1, separations.shape[-1])
-        values, slopes = jax.vmap(jax.value_and_grad(self))(flat)
+        values, slopes = jax.vmap(jax.value_and_grad(self.__call__))(flat)
         return values.reshape(separations.shape[:-1]), slopes.reshape(separations.shape)
 
 

@@ -28,12 +28,12 @@ def derivatives(
 
     `same` (..) is 1 for a particle and itself: there the derivatives are finite and without meaning.
     """
-    ranges, c = _leading(ranges, r.ndim), _leading(c, r.ndim)
+    a, c = _leading(ranges, r.ndim), _leading(c, r.ndim)
     d = jnp.sqrt(jnp.sum(jnp.sin(jnp.pi * r) ** 2, axis=-1) / jnp.pi**2 + same + CONTACT)[..., None]
-    decay, x = c * jnp.exp(-d / ranges), d / ranges
-    by_q = [-0.5 * decay, decay / (4 * ranges * d)]
+    decay, x = c * jnp.exp(-d / a), d / a
+    by_q = [-0.5 * decay, decay / (4 * a * d)]
     if orders == 4:
-        by_q += [-decay * (1 + x) / (8 * ranges * d**3), decay * (3 + 3 * x + x * x) / (16 * ranges * d**5)]
+        by_q += [-decay * (1 + x) / (8 * a * d**3), decay * (3 + 3 * x + x * x) / (16 * a * d**5)]
     return _composed([jnp.sum(part, axis=-1) for part in by_q], r)
 
 
