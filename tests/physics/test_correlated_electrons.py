@@ -14,6 +14,7 @@ import massieu as ms
 from massieu.geometry import integer_vectors
 from massieu.methods.method import method_of
 from massieu.methods.particles import evaluate_sectors, overlaps
+from massieu.methods.particles.evaluate_correlated import entropy_step
 from massieu.methods.particles.levels import Levels
 from massieu.methods.particles.overlap_chains import shares, squared_overlaps
 from massieu.methods.particles.sector_sums import Sums, eigenstates, hermitian, measured_families, spectrum, sums_of
@@ -433,3 +434,24 @@ def test_a_density_decides_what_its_states_are():
         ms.minimize(ms.ElectronGas(n=2, theta=0.5, cutoff=9), states="correlated", steps=1)
     with pytest.raises(ms.InputError, match="mix = 8: must be left out for correlated states"):
         ms.minimize(ms.ElectronGas(n=2, theta=0.5, mix=8), states="correlated", steps=1)
+
+
+def test_a_newton_step_of_p_says_what_its_entropy_lacks():
+    """p is 8 % too cold; the energies' model, and how far it is off, have samples of their own."""
+    rng, beta, energies = np.random.default_rng(0), 2.0, np.linspace(0, 2, 40) ** 2
+
+    def boltzmann(a):
+        p = np.exp(-a * beta * energies)
+        return p / p.sum()
+
+    def entropy(p):
+        return -np.sum(p * np.log(p))
+
+    p, model = boltzmann(1.08), 0.9 * energies
+    parts = []
+    for values in (model + np.log(p) / beta, energies - model):
+        k = rng.choice(len(p), 400_000, p=p)
+        parts.append((values[k], np.log(p[k]), np.zeros(len(k))))
+    step, wanted = entropy_step(beta, *parts), entropy(boltzmann(1.0)) - entropy(p)
+    assert abs(step.value - wanted) < 4 * step.error + 0.1 * wanted
+    assert step.error < 0.1 * wanted

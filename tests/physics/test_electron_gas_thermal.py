@@ -115,7 +115,9 @@ def test_gradients_are_unbiased():
     batch = 40000
     draw = jax.jit(lambda key: rho.draw(key, batch))(jax.random.key(0))
     c = rho.psi.flow.coefficients
-    direction = jax.random.normal(jax.random.key(1), c.shape) / np.sum(rho.psi.flow.vectors**2, axis=1)[None, None, None]
+    direction = (
+        jax.random.normal(jax.random.key(1), c.shape) / np.sum(rho.psi.flow.vectors**2, axis=1)[None, None, None]
+    )
     moved = jax.jit(lambda c: weigh(eqx.tree_at(lambda r: r.psi.flow.coefficients, rho, c), gas, draw).energy.real)
     step = 1e-3
     slope = (np.asarray(moved(c + step * direction)) - np.asarray(moved(c - step * direction))) / (2 * step)

@@ -21,6 +21,7 @@ WORDS = {
     "free_energy_without_overlaps": "F without what overlaps cost",
     "entropy_of_labels": "entropy of p, S(p)",
     "entropy_loss": "entropy lost by overlaps, S(p) - S",
+    "entropy_step": "what a Newton step of p would add to S",
     "level_error": "energies less those of the model of E_K",
     "effective_mass_ratio": "m*/m from the entropy",
     "effective_mass_from_levels": "m*/m from the levels",

@@ -67,6 +67,7 @@ def quality(summary: dict[str, Any]) -> list[list[str]]:
         "r_hat",
         "burn_in",
         "entropy_loss",
+        "entropy_step",
         "ess_of_jastrow",
     ):
         if name in observables:

@@ -377,13 +377,18 @@ class PeriodicElectrons(QuantumSystem):
         return half_space(integer_vectors(self.dim, radius))
 
     def derived_observables(self, result: Any) -> dict[str, Any]:
-        """m*/m = S/S_0, S_0 of the ideal gas in the same box (none where S is a degeneracy); Landau's functional."""
+        """m*/m = S/S_0, S_0 of the ideal gas in the same box (none where S is a degeneracy); Landau's functional.
+
+        The error of m*/m contains how far S is from that of the best p, where that is known (`entropy_step`).
+        """
         if self.theta == 0 or not self.couples or not holds(type(self), "ideal"):
             return {}
         found: dict[str, Any] = {}
         ideal = self.ideal().S
         if ideal is not None and ideal.value > LEAST_ENTROPY and result.S.error > 1e-9 * result.S.value:
-            found["effective_mass_ratio"] = effective_mass_ratio(result.S, ideal).as_dict()
+            step = result.observables.get("entropy_step", {}).values()
+            S = Estimate(result.S.value, math.hypot(result.S.error, *step))
+            found["effective_mass_ratio"] = effective_mass_ratio(S, ideal).as_dict()
         fit = self.landau(result.samples["label"], result.samples["log_prob"])
         if fit is not None:
             if math.isfinite(fit.mass.value):

@@ -106,6 +106,7 @@ def evaluate(
         "free_energy_without_overlaps": float(F),
         "entropy_of_labels": S.as_dict(),
         "level_error": of_E.as_dict(),
+        "entropy_step": entropy_step(beta, (f, log_prob, label[:, 0]), (miss, found.log_prob, twist)).as_dict(),
         "heat_capacity_from_energy": statistics.mean(-beta * own * others).as_dict(),
     }
     return Evaluation(
@@ -119,6 +120,20 @@ def evaluate(
         samples=samples,
         drawn=found.energy.size,
     )
+
+
+def entropy_step(beta: float, *parts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Estimate:
+    """dS = beta Cov_p(F_loc, ln p): what a Newton step of p towards its best temperature would add to S.
+
+    Of p^a, dF/da = Cov(F_loc, ln p), d^2F/da^2 = kT Var ln p, dS/da = -Var ln p.  F_loc is a sum of parts, each with
+    ln p and the stratum of samples of its own (M,).  Zero at the minimum of F, where S is that of the best p; its error
+    is how far noise lets S be from that.
+    """
+    means = [
+        statistics.mean(statistics.less_group_means(f, group) * statistics.less_group_means(log_prob, group))
+        for f, log_prob, group in parts
+    ]
+    return Estimate(beta * sum(m.value for m in means), beta * math.hypot(*(m.error for m in means)))
 
 
 def _overlaps(
