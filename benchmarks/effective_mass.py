@@ -1,27 +1,24 @@
-"""The effective mass of the polarised electron gas in two dimensions from sweeps: a table and a figure for the docs.
+"""The effective mass of the polarised electron gas in two dimensions from runs: a table and a figure for the docs.
 
     m*/m = S/S_0,    S_0 the entropy of the ideal gas in the same box, at the same twist
 
-python benchmarks/effective_mass.py SWEEP ...: folders of `massieu sweep electron-gas --n .. --rs .. --theta ..`.
-Their rows go to docs/data/effective_mass.csv, in the place of older ones at the same point, and docs/images/
-effective_mass.svg is drawn anew from all of them.
+python benchmarks/effective_mass.py DIR ...: directories of runs, or of sweeps, by `massieu run electron-gas` or
+`massieu sweep electron-gas`.  Their rows go to docs/data/effective_mass.csv, in the place of older ones at the same point, and
+docs/images/effective_mass.svg is drawn anew from all of them.
 """
 
 import csv
+import json
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import yaml
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLACE = ("n", "rs", "theta", "twist")
-VALUES = ("F", "E", "S", "effective_mass_ratio", "effective_mass_from_levels", "entropy_loss", "F_var")
-COLUMNS = (
-    *PLACE,
-    *(c for name in VALUES for c in ((name,) if name == "F_var" else (name, f"{name}_error"))),
-    "seconds",
-)
+VALUES = ("F", "E", "S")
+OBSERVED = ("effective_mass_ratio", "effective_mass_from_levels", "entropy_step", "entropy_loss")
+COLUMNS = (*PLACE, *(c for name in (*VALUES, *OBSERVED) for c in (name, f"{name}_error")), "F_var", "seconds")
 TRIED = (0.15, "0.25")  # theta and twist of the values beside
 # diffusion Monte Carlo of the infinite system at T = 0: Drummond and Needs, Phys. Rev. B 80, 245104 (2009) and 88,
 # 035133 (2013); neural canonical transformation, N = 29: Xie, Zhang and Wang, SciPost Phys. 14, 154 (2023)
@@ -32,14 +29,21 @@ BESIDE = {
 }
 
 
-def rows_of(sweep):
-    """Rows of a sweep by their place, with what all points share."""
-    shared = yaml.safe_load((sweep / "sweep.yaml").read_text())
-    fixed = shared.get("parameters", {}) | shared.get("options", {})
-    with (sweep / "sweep.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            full = {name: row.get(name, str(fixed.get(name, ""))) for name in PLACE}
-            yield tuple(full.values()), full | {name: row.get(name, "") for name in COLUMNS[len(PLACE) :]}
+def row_of(path):
+    """The place of a run and its row, from its summary."""
+    summary = json.loads(path.read_text())
+    place = {name: str(summary["parameters"][name]) for name in PLACE}
+    estimates = {name: summary[name] for name in VALUES}
+    estimates |= {name: summary["observables"].get(name) for name in OBSERVED}
+    row = dict(place)
+    for name, estimate in estimates.items():
+        value, error = estimate.values() if estimate else ("", "")
+        row |= {name: _shown(value), f"{name}_error": _shown(error)}
+    return tuple(place.values()), row | {name: _shown(summary[name]) for name in ("F_var", "seconds")}
+
+
+def _shown(value):
+    return value if value == "" else f"{value:.7g}"
 
 
 def drawn(rows, path):
@@ -76,8 +80,8 @@ if __name__ == "__main__":
     if table.exists():
         with table.open(newline="") as file:
             found = {tuple(row[name] for name in PLACE): row for row in csv.DictReader(file)}
-    for sweep in sys.argv[1:]:
-        found.update(rows_of(Path(sweep)))
+    for folder in map(Path, sys.argv[1:]):
+        found.update(map(row_of, sorted(folder.glob("**/summary.json"))))
     rows = sorted(found.values(), key=lambda row: [float(row[name]) for name in PLACE])
     table.parent.mkdir(exist_ok=True)
     with table.open("w", newline="") as file:
@@ -86,4 +90,4 @@ if __name__ == "__main__":
         writer.writerows(rows)
     drawn(rows, DOCS / "images" / "effective_mass.svg")
     for row in rows:
-        print("  ".join(f"{name} {row[name]:.9}" for name in COLUMNS if row[name]))
+        print("  ".join(f"{name} {row[name]}" for name in COLUMNS if row[name]))
