@@ -2,8 +2,8 @@
 
     m*/m = S/S_0,    S_0 the entropy of the ideal gas in the same box, at the same twist
 
-python benchmarks/effective_mass.py DIR ...: directories of runs or of sweeps of `electron-gas`.  Their rows go to docs/data/
-effective_mass.csv, in the place of older ones at the same point, and docs/images/effective_mass.svg is drawn anew.
+python benchmarks/effective_mass.py DIR ...: directories of runs or of sweeps of `electron-gas`.  Their rows go to
+docs/data/effective_mass.csv, in the place of older ones at the same point; the figure in docs/images is drawn anew.
 """
 
 import csv
