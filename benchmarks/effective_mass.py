@@ -6,12 +6,12 @@ python benchmarks/effective_mass.py DIR ...: directories of runs or of sweeps of
 docs/data/effective_mass.csv, in the place of older ones at the same point; the figure in docs/images is drawn anew.
 """
 
-import csv
 import json
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLACE = ("n", "rs", "theta", "twist")
@@ -75,18 +75,12 @@ def _line(axes, rows, name, color, style, label):
 
 
 if __name__ == "__main__":
-    table, found = DOCS / "data" / "effective_mass.csv", {}
-    if table.exists():
-        with table.open(newline="") as file:
-            found = {tuple(row[name] for name in PLACE): row for row in csv.DictReader(file)}
+    table = DOCS / "data" / "effective_mass.csv"
+    found = {tuple(row[name] for name in PLACE): row for row in tables.read(table)}
     for folder in map(Path, sys.argv[1:]):
         found.update(map(row_of, sorted(folder.glob("**/summary.json"))))
     rows = sorted(found.values(), key=lambda row: [float(row[name]) for name in PLACE])
-    table.parent.mkdir(exist_ok=True)
-    with table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    tables.write(table, COLUMNS, rows)
     drawn(rows, DOCS / "images" / "effective_mass.svg")
     for row in rows:
         print("  ".join(f"{name} {row[name]}" for name in COLUMNS if row[name]))

@@ -4,11 +4,12 @@ python benchmarks/electron_gas_exact.py FILE.csv [n ...]: rows are appended; tho
 n = 0 are pairs of opposite spins.  The exact values and their basis errors are those of the tests.
 """
 
-import csv
 import json
 import sys
 import time
 from pathlib import Path
+
+import tables
 
 import massieu as ms
 
@@ -44,19 +45,13 @@ def measured(row):
 
 
 path, sizes = Path(sys.argv[1]), [int(n) for n in sys.argv[2:]]
-done = set()
-if path.exists():
-    with path.open(newline="") as file:
-        done = {tuple(row[name] for name in PLACE) for row in csv.DictReader(file)}
+rows = tables.read(path)
+done = {tuple(row[name] for name in PLACE) for row in rows}
 for row in entries():
     asked = not sizes or (row["n"] if row["polarised"] else 0) in sizes
     if not asked or tuple(str(row[name]) for name in PLACE) in done:
         continue
     new = measured(row)
     print("  ".join(f"{name} {value}" for name, value in new.items()), flush=True)
-    first = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if first:
-            writer.writeheader()
-        writer.writerow(new)
+    rows.append(new)
+    tables.write(path, COLUMNS, rows)

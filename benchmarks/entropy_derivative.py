@@ -7,26 +7,26 @@ are appended to docs/data/entropy_derivative.csv, those in it are not run again,
 is drawn anew: the entropy and its derivative, the ideal gas in the same boxes beside.
 """
 
-import csv
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import tables
 
 import massieu as ms
 from massieu.observables.effective_mass import density, entropy_derivative
+from massieu.physics.lindhard import fermi_energy
 from massieu.principle import Estimate
 
 DOCS = Path(__file__).parents[1] / "docs"
-COLUMNS = ("n", "temperature", "rs", "theta", "F", "F_error", "S", "S_error", "S_ideal", "entropy_loss")
+COLUMNS = ("n", "temperature", "rs", "theta", "F", "F_error", "S", "S_error", "S_ideal")
 
 
 def measured(n, temperature, rs):
-    """A row: the gas at rs and T, theta = T/T_F with T_F = 4/rs^2 Ry."""
-    gas = ms.ElectronGas(n=n, rs=rs, theta=temperature * rs**2 / 4, twist="0.25")
+    """A row: the gas at rs and T."""
+    gas = ms.ElectronGas(n=n, rs=rs, theta=temperature / fermi_energy(density(rs, 2), 2), twist="0.25")
     run = ms.minimize(gas, reference=False)
-    loss = run.observables["entropy_loss"].value
-    values = (n, temperature, rs, gas.theta, *run.F, *run.S, gas.ideal().S.value, loss)
+    values = (n, temperature, rs, gas.theta, *run.F, *run.S, gas.ideal().S.value)
     return {name: f"{value:.7g}" for name, value in zip(COLUMNS, values, strict=True)}
 
 
@@ -54,10 +54,8 @@ def drawn(rows, path):
 
 if __name__ == "__main__":
     n, temperature, radii = int(sys.argv[1]), float(sys.argv[2]), [float(r) for r in sys.argv[3].split(",")]
-    table, rows = DOCS / "data" / "entropy_derivative.csv", []
-    if table.exists():
-        with table.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+    table = DOCS / "data" / "entropy_derivative.csv"
+    rows = tables.read(table)
     mine = {float(row["rs"]): row for row in rows if (int(row["n"]), float(row["temperature"])) == (n, temperature)}
     for rs in radii:
         if rs in mine:
@@ -65,9 +63,5 @@ if __name__ == "__main__":
         mine[rs] = measured(n, temperature, rs)
         print("  ".join(f"{name} {value}" for name, value in mine[rs].items()), flush=True)
         rows.append(mine[rs])
-        table.parent.mkdir(exist_ok=True)
-        with table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        tables.write(table, COLUMNS, rows)
     drawn(list(mine.values()), DOCS / "images" / "entropy_derivative.svg")

@@ -86,9 +86,9 @@ def interaction(gas: Gas, x: Array) -> tuple[Array, Array]:
     return jnp.sum(values, axis=1), jnp.zeros_like(x).at[:, i].add(slopes).at[:, j].add(-slopes)
 
 
-def action(gas: Gas, values: Array, slopes: Array) -> Array:
-    """tau V + tau^3/12 |grad V|^2 summed over slices; v (P,) and its gradients (P, N, dim)."""
-    return gas.strength * jnp.sum(values) + gas.strength**2 * gas.t / 12 * jnp.sum(slopes**2)
+def action(gas: Gas, values: Array, squares: Array) -> Array:
+    """tau V + tau^3/12 |grad V|^2 of slices with v (P,) and |grad v|^2 (P,), or its change by theirs."""
+    return gas.strength * values + gas.strength**2 * gas.t / 12 * squares
 
 
 def move_beads(gas: Gas, paths: Paths, step: Array, parity: int, key: Array) -> tuple[Paths, Array]:
@@ -176,11 +176,6 @@ def _log_chance(rows: Array, j: Array) -> Array:
     return jnp.sum(jnp.log(chance[:-1]))
 
 
-def log_abs_weight(gas: Gas, x: Array) -> Array:
-    """ln|W| of paths, up to a constant."""
-    return jnp.sum(jax.vmap(inverse_and_log_det)(links(gas, x))[2]) - action(gas, *interaction(gas, x))
-
-
 def rigid(step: Array, shape: tuple[int, ...], key: Array) -> Array:
     """Shifts (N, P, dim) of whole paths."""
     slices, n, dim = shape
@@ -225,9 +220,9 @@ def measured(gas: Gas, paths: Paths) -> Array:
     """
     x = paths.x
     n, dim = x.shape[1:]
-    square_slope = jnp.sum(paths.slopes**2) / len(x)
-    pairs = jnp.mean(interaction(gas, x)[0])
-    potential = pairs + n * gas.pair.own + gas.strength * gas.t / 6 * square_slope
+    values, slopes = interaction(gas, x)
+    square_slope = jnp.sum(slopes**2) / len(x)
+    potential = jnp.mean(values) + n * gas.pair.own + gas.strength * gas.t / 6 * square_slope
     after = jnp.roll(x, -1, axis=0)
     square, bells = _images(gas, x[:, :, None] - after[:, None])
     sums = jnp.sum(bells, axis=-1)
@@ -244,7 +239,7 @@ def _changed(gas: Gas, x: Array, slopes: Array, new: Array, i: Array) -> tuple[A
     after, pushed_after = _others(gas, x, new, i)
     sloped = (slopes + pushed_before - pushed_after).at[here, i].set(jnp.sum(pushed_after, axis=1))
     squares = jnp.sum(sloped**2 - slopes**2, axis=(1, 2))
-    return gas.strength * jnp.sum(after - before, axis=1) + gas.strength**2 * gas.t / 12 * squares, sloped
+    return action(gas, jnp.sum(after - before, axis=1), squares), sloped
 
 
 def _others(gas: Gas, x: Array, place: Array, i: Array) -> tuple[Array, Array]:
