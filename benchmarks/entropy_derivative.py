@@ -15,8 +15,8 @@ import tables
 
 import massieu as ms
 from massieu.observables.effective_mass import density, entropy_derivative
-from massieu.physics.lindhard import fermi_energy
 from massieu.principle import Estimate
+from massieu.units import fermi_temperature
 
 DOCS = Path(__file__).parents[1] / "docs"
 COLUMNS = ("n", "temperature", "rs", "theta", "F", "F_error", "S", "S_error", "S_ideal")
@@ -24,7 +24,7 @@ COLUMNS = ("n", "temperature", "rs", "theta", "F", "F_error", "S", "S_error", "S
 
 def measured(n, temperature, rs):
     """A row: the gas at rs and T."""
-    gas = ms.ElectronGas(n=n, rs=rs, theta=temperature / fermi_energy(density(rs, 2), 2), twist="0.25")
+    gas = ms.ElectronGas(n=n, rs=rs, theta=temperature / fermi_temperature(rs, 2), twist="0.25")
     run = ms.minimize(gas, reference=False)
     values = (n, temperature, rs, gas.theta, *run.F, *run.S, gas.ideal().S.value)
     return {name: f"{value:.7g}" for name, value in zip(COLUMNS, values, strict=True)}

@@ -63,10 +63,16 @@ def test_interacting_gas_reports_its_effective_mass_and_others_do_not():
     class Result:
         S = Estimate(2.0, 0.1)
         samples: ClassVar = {"label": np.asarray(label), "log_prob": np.asarray(log_prob)}
+        observables: ClassVar = {}
+
+    class Stepped(Result):
+        observables: ClassVar = {"entropy_step": {"value": -0.2, "error": 0.1}}
 
     observables = gas.derived_observables(Result())
     found, ideal = observables["effective_mass_ratio"], gas.ideal().S.value
     np.testing.assert_allclose([found["value"], found["error"]], [2 / ideal, 0.1 / ideal])
+    stepped = gas.derived_observables(Stepped())["effective_mass_ratio"]
+    np.testing.assert_allclose([stepped["value"], stepped["error"]], [2 / ideal, np.sqrt(0.06) / ideal])
     assert 0.5 < observables["effective_mass_from_levels"]["value"] < 1.5
     assert len(observables["landau"]["eps"]) == len(observables["landau"]["k2"])
     for other in (ElectronGas(n=3, theta=0.0), ElectronGas(n=3, theta=0.5, interacting=False)):
@@ -203,6 +209,7 @@ def test_no_effective_mass_from_an_entropy_that_is_nothing_or_a_degeneracy():
     def found(theta, S):
         class Result:
             samples: ClassVar = {"label": np.zeros((10, 3), int) + np.arange(3), "log_prob": np.zeros(10)}
+            observables: ClassVar = {}
 
         Result.S = S
         return ElectronGas(n=2, rs=5.0, theta=theta, cutoff=9).derived_observables(Result())
