@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # tests that compile more than they compute: programs that are quick to make
 LIGHT := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-.PHONY: demo quick test acceptance lowest docs dist install lint types examples list clean
+.PHONY: demo quick test acceptance validation lowest docs dist install lint types examples list clean
 
 demo: $(VENV)/.installed
 	@test ! -e $(OUT) || { echo "$(OUT) exists: showing its report; remove it to run the demo anew"; }
@@ -27,7 +27,11 @@ test: lint types examples
 
 # what trains to a physical value
 acceptance: $(VENV)/.installed
-	$(PYTEST) -m acceptance --durations 15 tests
+	$(PYTEST) -m "acceptance and not validation" --durations 15 tests
+
+# further exact and published values, some minutes each: before a release, or when the physics that they test changes
+validation: $(VENV)/.installed
+	$(PYTEST) -m validation --durations 15 tests
 
 # the lowest versions that pyproject.toml allows, in an environment of their own
 lowest:

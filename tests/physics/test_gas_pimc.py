@@ -146,6 +146,7 @@ def test_two_slices_have_no_sign_and_the_energy_of_the_diagonalisation():
 
 
 @pytest.mark.acceptance
+@pytest.mark.validation
 def test_thirty_three_electrons_meet_published_path_integrals():
     """Direct path integrals, Ry each: Brown, Clark, DuBois and Ceperley, Phys. Rev. Lett. 110, 146405 (2013)."""
     found = path_integral(ms.ElectronGas(n=33, dim=3, rs=10.0, theta=8.0), "pimc", None, 16, 80, 0).values

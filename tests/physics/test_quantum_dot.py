@@ -103,9 +103,9 @@ def _is_met(run, F, E, S):
     [
         {"kappa": 2.0, "beta": 10.0},
         {"kappa": 1.0, "beta": 2.0, "polarised": False},
-        {"kappa": 3.0, "beta": 2.4, "dim": 1},
-        {"kappa": 1.7, "beta": 1.3, "dim": 3},
-        {"kappa": 1.0, "beta": math.inf, "polarised": False},
+        pytest.param({"kappa": 3.0, "beta": 2.4, "dim": 1}, marks=pytest.mark.validation),
+        pytest.param({"kappa": 1.7, "beta": 1.3, "dim": 3}, marks=pytest.mark.validation),
+        pytest.param({"kappa": 1.0, "beta": math.inf, "polarised": False}, marks=pytest.mark.validation),
     ],
 )
 def test_correlated_states_of_a_pair_meet_the_exact_values(options):
@@ -115,7 +115,7 @@ def test_correlated_states_of_a_pair_meet_the_exact_values(options):
     _is_met(run, exact.F.value, exact.E.value, exact.S.value if exact.S else 0.0)
 
 
-@pytest.mark.parametrize(("kappa", "beta"), THREE)
+@pytest.mark.parametrize(("kappa", "beta"), [pytest.param(2.0, 10.0, marks=pytest.mark.validation), (2.0, 2.0)])
 def test_correlated_states_of_three_meet_the_exact_values(kappa, beta):
     run = ms.minimize(ms.QuantumDot(n=3, kappa=kappa, beta=beta), samples=100_000, seed=1)
     _is_met(run, *THREE[kappa, beta])

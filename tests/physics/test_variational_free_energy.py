@@ -66,7 +66,8 @@ def test_observables_are_unbiased_where_the_density_is_not():
     assert abs(entry["value"] - exact) < 4 * entry["error"]
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("dim", [pytest.param(1, marks=pytest.mark.validation), 2,
+                                 pytest.param(3, marks=pytest.mark.validation)])  # fmt: skip
 def test_two_charges_reach_the_quadrature(dim):
     run = ms.minimize(ms.CoulombTrap(n=2, dim=dim, beta=5.0), steps=120, batch=64, samples=4000, reference=False)
     exact = trap_quadrature(2, dim, 5.0)
