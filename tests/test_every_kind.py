@@ -28,11 +28,11 @@ KINDS = {
 
 
 @pytest.fixture(autouse=True)
-def _ranks_are_not_promoted():
-    """And no program is taken from the cache: what is not traced is not seen."""
+def _nothing_is_promoted():
+    """Ranks, nor types outside; and no program is taken from the cache: what is not traced is not seen."""
     cache = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", None)
-    with jax.numpy_rank_promotion("raise"):
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         yield
     jax.config.update("jax_compilation_cache_dir", cache)
 

@@ -28,6 +28,7 @@ from massieu.densities import ContinuousFlow
 from massieu.errors import InputError, require
 from massieu.methods.classical.evaluate import CHUNK, refined
 from massieu.methods.method import method_of
+from massieu.precision import double_precision
 from massieu.principle import Estimate, condition_of, draw, trainable
 from massieu.progress import Progress, Silent
 from massieu.runs import checkpoint
@@ -92,7 +93,7 @@ def log_partition_bounds(
     began, progress = time.monotonic(), progress or Silent()
     require(samples >= 1000, "samples", samples, "at least 1000")
     system, density, beta = _target(run)
-    with jax.enable_x64(True):
+    with double_precision():
         density = refined(density)
         progress.say(f"{samples} samples of the density")
         forward = _works_of_density(system, density, beta, samples, seed)
@@ -176,7 +177,7 @@ def free_energy_difference(
     """
     began = time.monotonic()
     targets = [_target(run) for run in (a, b)]
-    with jax.enable_x64(True):
+    with double_precision():
         targets = [target._replace(density=refined(target.density)) for target in targets]
         laws = [_maps(target.density)[2] for target in targets]
         same = targets[0].density.shape == targets[1].density.shape and eqx.tree_equal(*laws)
@@ -199,7 +200,7 @@ def _target(run: Run | Target | str | Path) -> Target:
     folder = Path(run)
     system, beta, options = read_config(folder)
     system = classical(system)
-    with jax.enable_x64(True):
+    with double_precision():
         method = method_of(system)
         training = method.problem(system, method.ansatz(system, options), beta, options)
         state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))

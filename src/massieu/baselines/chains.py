@@ -36,6 +36,7 @@ from massieu.exact.thermodynamics import Thermodynamics
 from massieu.exact.umbrella import umbrella_sampling
 from massieu.methods.evaluation import shaped
 from massieu.methods.method import method_of
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 from massieu.systems.base import ClassicalSystem, PairwiseSpins, Path
 from massieu.systems.inheritance import by_class, holds
@@ -83,7 +84,7 @@ def baseline(system: ClassicalSystem, method: str, walkers: int = 1000, stages: 
     require(walkers >= 8 * POPULATIONS, "walkers", walkers, f"at least {8 * POPULATIONS}")
     require(stages >= 10, "stages", stages, "at least 10")
     began = time.monotonic()
-    with jax.enable_x64(True):
+    with double_precision():
         if method in ("ais", "smc"):
             values, details = _annealed(_annealing(system, stages, seed), method, walkers, stages, seed)
             return Baseline(method, values, {}, details, time.monotonic() - began)

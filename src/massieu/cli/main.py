@@ -137,6 +137,7 @@ def _configure_jax() -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
     logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)  # the failure is told in one line
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     jax.config.update("jax_compilation_cache_dir", str(home / "massieu" / "xla"))

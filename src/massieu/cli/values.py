@@ -6,12 +6,11 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from massieu.cli import arguments as flags
 from massieu.cli.arguments import Parser, checked, checked_list, named_system, system_parser
 from massieu.errors import InputError
 from massieu.methods.method import method_of
+from massieu.precision import double_precision
 from massieu.progress import Lines, Silent
 from massieu.runs.directory import name_of
 from massieu.strict_json import to_json
@@ -28,7 +27,7 @@ def reference(arguments: list[str]) -> int:
     values = vars(parser.parse(rest))
     system = flags.make(kind, values)
     _say(values, f"computing the reference of {name_of(system)}")
-    with jax.enable_x64(True):
+    with double_precision():
         found = reference_dict(system, system.known(values["seed"])) or {}
     if values["json"]:
         print(to_json(found, indent=2))
@@ -77,7 +76,7 @@ def baseline(arguments: list[str]) -> int:
         print(to_json([{"stages": stages} | found.as_dict() for stages, found in results], indent=2))
         return 0
     _say(values, f"computing the reference of {name_of(system)}")
-    with jax.enable_x64(True):
+    with double_precision():
         known = system.known(values["seed"])
     reference = known.best.F if known is not None and known.best is not None else None
     rows = comparison.rows_of(results, trained)

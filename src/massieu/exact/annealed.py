@@ -21,6 +21,7 @@ import numpy as np
 
 from massieu.exact.enumeration import check_beta, check_problem
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 
 Number = jax.Array | float
@@ -171,7 +172,7 @@ def annealed_importance_sampling(
     `observable(x, t, parameters)` -> (W,) is averaged over `moves` further moves of each weighted walker at t = 1.
     The error of ln Z trusts the weights: with ess below about 20 it is too small, so raise `steps`.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         pilot_key, base_key, anneal_key, dwell_key = jax.random.split(new_key(seed), 4)
         ts = np.linspace(0.0, 1.0, steps + 1)
         pilot = sample_base(jax.random.fold_in(pilot_key, 0), max(64, walkers // 8))

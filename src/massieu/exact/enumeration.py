@@ -18,6 +18,7 @@ import numpy as np
 
 from massieu.exact.moments import Moments, merge, merge_list, merge_product, states
 from massieu.exact.thermodynamics import Thermodynamics
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 
 MAX_SPINS = 24
@@ -143,7 +144,7 @@ def enumerate_energy(energy: Callable[[jax.Array], jax.Array], n: int, beta: flo
     low = min(n, 16)
     lower = all_spins(low)
     blocks = []
-    with jax.enable_x64(True):
+    with double_precision():
         batched = jax.jit(jax.vmap(energy))
         for upper in all_spins(n - low):
             spins = np.concatenate([np.broadcast_to(upper, (len(lower), n - low)), lower], axis=1)

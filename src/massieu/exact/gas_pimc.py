@@ -34,6 +34,7 @@ from massieu.exact.gas_paths import (
 )
 from massieu.exact.pair_potential import PairPotential
 from massieu.exact.pimc import jackknife
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 from massieu.statistics import blocking, mixing
 
@@ -93,7 +94,7 @@ def gas_pimc(
     nodes, weights, each = 0.5 * (nodes + 1), 0.5 * weights, max(2, chains // 4)
     full = np.full(chains, box.coupling)
     couplings = np.concatenate([full, np.repeat(nodes, each)]) if box.coupling else full
-    with jax.enable_x64(True):
+    with double_precision():
         trace, acceptance = _sampled(box, couplings, slices, sweeps, seed, say)
     potential, kinetic, sign = trace
     potential, kinetic = 2 / box.length * potential, kinetic / box.length**2

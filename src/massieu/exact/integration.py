@@ -28,6 +28,7 @@ from massieu.exact.annealed import (
     plan_steps,
     weighted_mean,
 )
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 
 LEAPFROG = 5
@@ -74,7 +75,7 @@ def _slope_and_observable(action: Action, observable: Action, x: jax.Array, t: N
 def _walk(legs, action, both, sample_base, parameters, chains, moves, seed, width):
     """Anneal along each leg and dwell at its end: each chain's mean of `both` (2, W) and its log weight (W,)."""
     stages, found = len(legs[0]) - 1, []
-    with jax.enable_x64(True):
+    with double_precision():
         keys = jax.random.split(new_key(seed), 3 + 2 * len(legs))
         ts = np.concatenate([legs[0], *(leg[1:] for leg in legs[1:])])
         pilot = sample_base(keys[-1], max(64, chains // 8))

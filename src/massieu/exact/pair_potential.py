@@ -18,6 +18,7 @@ from jax import Array
 
 from massieu.geometry import minimum_image
 from massieu.physics.ewald import Ewald, madelung
+from massieu.precision import double_precision
 
 DEGREE = 12
 NODES = 12
@@ -41,7 +42,7 @@ class PairPotential(NamedTuple):
         points = np.array(list(itertools.combinations_with_replacement(np.sqrt((s + 1) / 8), dim)))
         every = itertools.product(*(range(DEGREE // order + 1) for order in range(1, dim + 1)))
         powers = np.array([p for p in every if np.dot(p, np.arange(1, dim + 1)) <= DEGREE])
-        with jax.enable_x64(True):
+        with double_precision():
             pair = jax.jit(jax.vmap(lambda r: Ewald(dim).energy(jnp.stack([jnp.zeros(dim), r]))))
             values = np.asarray(pair(jnp.asarray(points))) - madelung(dim) - 1 / np.linalg.norm(points, axis=1)
             symmetric = np.stack([np.asarray(e) for e in _symmetric(jnp.asarray(points))], axis=-1)

@@ -37,6 +37,7 @@ from massieu.exact.path_moves import (
     permanent,
 )
 from massieu.exact.trapped_gas import ideal_gas
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 from massieu.statistics import blocking
 
@@ -120,7 +121,7 @@ def _run(
     n: int, dim: int, beta: float, kappa: np.ndarray, bose: bool, slices: int, sweeps: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """`measure` of walkers at couplings kappa (W,): (4, W, sweeps), after a fifth as many sweeps, and acceptances."""
-    with jax.enable_x64(True):
+    with double_precision():
         start_key, key = jax.random.split(new_key(seed))
         width = math.sqrt(0.5 / math.tanh(beta / 2))
         points = width * jax.random.normal(start_key, (n, dim, len(kappa)), jnp.float64)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from massieu.exact.annealed import bridge, hmc, new_key, plan_steps
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 
 LEAPFROG = 5
@@ -67,7 +68,7 @@ def umbrella_sampling(
 
         return jax.lax.scan(move, x, keys)[1]
 
-    with jax.enable_x64(True):
+    with double_precision():
         keys = jax.random.split(new_key(seed), 4)
         ts, x = np.linspace(0.0, 1.0, stages + 1), start(keys[0], jnp.asarray(middles))
         steps = plan_steps(biased, jnp.asarray(middles), x, ts, width, keys[1], LEAPFROG)

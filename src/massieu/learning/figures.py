@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from massieu.densities import ContinuousFlow, Diffusion
 from massieu.learning.fit import Fit
+from massieu.precision import double_precision
 
 TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHOWN = 1500  # points
@@ -53,7 +54,7 @@ def trajectories(found: Fit) -> Figure | None:
     flow = density.base_dist if isinstance(density, Transformed) else density
     if not isinstance(flow, ContinuousFlow) or found.data.shape[1] < 2:
         return None
-    with jax.enable_x64(True):
+    with double_precision():
         data = jnp.asarray(found.data[:SHOWN])
         inner = jax.vmap(density.bijection.inverse)(data) if isinstance(density, Transformed) else data
         noise = jax.vmap(flow.base._sample)(jax.random.split(jax.random.key(0), SHOWN))

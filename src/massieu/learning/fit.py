@@ -30,6 +30,7 @@ from massieu.densities.named import named
 from massieu.errors import InputError, RunError, require
 from massieu.learning.kinds import EVALUATED, Data, FitConfig, read, simple_model
 from massieu.methods.training import TrainState
+from massieu.precision import double_precision
 from massieu.principle import Estimate, trainable
 from massieu.progress import Progress, Silent
 from massieu.runs import checkpoint
@@ -99,7 +100,7 @@ def fit(data: np.ndarray, *, out: str | Path | None = None, progress: Progress |
         require(name in names, "option", name, f"one of {', '.join(sorted(names))}")
     config, progress = FitConfig(**options), progress or Silent()
     progress.say("making the density")
-    with jax.enable_x64(True):
+    with double_precision():
         parts = read(data, config)
         density = make_density(parts, config)
         folder = None if out is None else _prepare(Path(out), parts, config, data)

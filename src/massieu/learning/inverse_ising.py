@@ -33,6 +33,7 @@ from massieu.exact.inverse_ising import Couplings, Moments
 from massieu.learning.kinds import as_spins, as_text, two_values
 from massieu.methods.classical.by_example import Examples
 from massieu.methods.trust import LEAST_ESS, few
+from massieu.precision import double_precision
 from massieu.principle import condition_of, draw, score_function_gradient, scores, trainable
 from massieu.progress import Progress, Silent
 from massieu.text import named_numbers
@@ -106,7 +107,7 @@ def inverse_ising(
     others = _other_methods(spins, data, fields, prior)
     start, shown = others["pseudo-likelihood"], np.random.default_rng(seed).permutation(spins)[:SHOWN]
     progress.say("compiling the first step")
-    with jax.enable_x64(True):
+    with double_precision():
         couplings, history, of_density = _ascend(data, start, fields, steps, batch, seed, shown, prior, progress)
     return Inferred(couplings, history, others, _doubts(history[-1], of_density, others))
 

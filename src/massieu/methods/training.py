@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from massieu.precision import double_precision
+
 
 class TrainState(NamedTuple):
     """Everything that the next step depends on; a checkpoint is exactly this."""
@@ -49,7 +51,7 @@ class Problem(NamedTuple):
 
     def density(self, state: TrainState, value: float | None = None) -> Any:
         """The density (matrix) with the parameters of a state, in float64; of a family the member at `value`."""
-        with jax.enable_x64(True):
+        with double_precision():
             wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), state.params)
             return self.combine(wide, state.frame, *([] if value is None else [value]))
 

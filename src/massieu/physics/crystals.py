@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.precision import double_precision
+
 FCC = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
 HCP = np.array([[0, 0, 0], [1 / 2, 1 / 2, 0], [0, 1 / 3, 1 / 2], [1 / 2, 5 / 6, 1 / 2]])
 HEXAGONAL_CELL = np.array([1.0, np.sqrt(3), np.sqrt(8 / 3)])
@@ -58,7 +60,7 @@ def image_shifts(box: np.ndarray, cutoff: float) -> np.ndarray:
 
 def vibrations(energy: Callable[[Array], Array], sites: np.ndarray) -> Vibrations:
     """Modes of the Hessian of `energy` at the sites (n, dim), one column at a time; ValueError if one is not stable."""
-    with jax.enable_x64(True):
+    with double_precision():
         flat = jnp.asarray(sites.reshape(-1))
         force = jax.grad(lambda x: energy(x.reshape(sites.shape)))
         hessian = jax.jit(lambda: jax.lax.map(lambda e: jax.jvp(force, (flat,), (e,))[1], jnp.eye(flat.size)))()

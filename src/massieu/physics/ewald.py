@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 
 from massieu.geometry import half_space, integer_vectors, minimum_image, plane_waves
+from massieu.precision import double_precision
 
 SCREENING = {2: 5.0, 3: 5.0}  # eta L: the real-space part reaches the nearest images
 DIGITS = 31.0  # terms below exp(-31) = 3e-14 are left out
@@ -74,5 +75,5 @@ class Ewald(eqx.Module):
 
 def madelung(dim: int) -> float:
     """Energy (e^2/L) of one charge with its own images and background, times two: xi, -3.9003 (2D), -2.8373 (3D)."""
-    with jax.enable_x64(True):
+    with double_precision():
         return 2 * float(Ewald(dim).energy(jnp.zeros((1, dim))))

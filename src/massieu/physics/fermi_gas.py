@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from massieu.precision import double_precision
+
 
 class IdealGas(NamedTuple):
     """F, E (unit of the levels), S (k_B) and C (k_B) of n fermions; occupations (M,) of the levels."""
@@ -78,7 +80,7 @@ def log_partition(levels: Array, n: int, beta: Array | float) -> Array:
 
 def ideal_gas(levels: np.ndarray, n: int, beta: float) -> IdealGas:
     """Thermodynamics of n fermions of one spin in levels (M,) at inverse temperature beta, to about 1e-12 relative."""
-    with jax.enable_x64(True):
+    with double_precision():
         shift = float(np.sort(levels)[:n].sum()) / n if n else 0.0  # ln Z of the excitations only: no digits lost
         lnZ, slope, curvature, occupations = _derivatives(
             jnp.asarray(levels, float) - shift, n, jnp.asarray(beta, float)
@@ -91,7 +93,7 @@ def ideal_gas(levels: np.ndarray, n: int, beta: float) -> IdealGas:
 
 def free_energy(levels: np.ndarray, n: int, beta: float, kept: int) -> float:
     """F of n fermions in the first `kept` of the levels, compiled once for all `kept`."""
-    with jax.enable_x64(True):
+    with double_precision():
         shift = float(levels[:n].sum()) / n
         inside = jnp.where(jnp.arange(len(levels)) < kept, jnp.asarray(levels, float) - shift, jnp.inf)
         return n * shift - float(_log_partition(inside, n, jnp.asarray(beta, float))) / beta

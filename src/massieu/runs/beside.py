@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-import jax
-
+from massieu.precision import double_precision
 from massieu.progress import Progress
 from massieu.systems.base import AbstractSystem, Reference
 
@@ -29,7 +28,7 @@ class ReferenceBeside:
 
     def _compute(self, system: AbstractSystem, seed: int) -> None:
         try:
-            with jax.enable_x64(True):  # which is each thread's own
+            with double_precision():  # which is each thread's own
                 self._found = system.known(seed)
         except Exception as error:  # told where the result is asked for
             self._error = error

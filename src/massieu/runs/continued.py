@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from massieu.errors import InputError, require
 from massieu.methods.method import fit_memory, method_of
+from massieu.precision import double_precision
 from massieu.progress import Progress
 from massieu.runs import checkpoint
 from massieu.runs.core import Asked, as_it_is, evaluated, fresh, made_problem, train_and_evaluate
@@ -41,7 +40,7 @@ def resume(folder: Path, steps: int | None, progress: Progress, callback: Callba
 
     None if it is already finished and no more steps are asked for.
     """
-    with held(existing(folder), progress.say), told(folder), jax.enable_x64(True):
+    with held(existing(folder), progress.say), told(folder), double_precision():
         return _resumed(folder, steps, progress, callback)
 
 
@@ -138,7 +137,7 @@ def load(path: str | Path, system: AbstractSystem | None = None, density: Any = 
 
     system, density: as given to `minimize`, where these are of one's own; an optimiser may be left out.
     """
-    with jax.enable_x64(True):
+    with double_precision():
         return loaded(existing(Path(path)), system, density, optimiser)
 
 
@@ -179,7 +178,7 @@ def evaluate_folder(folder: Path, samples: int | None, progress: Progress, finit
     if samples is not None:
         options = dataclasses.replace(options, samples=samples)
         fit_memory(system, options)
-    with jax.enable_x64(True):
+    with double_precision():
         progress.say(f"reading {folder}")
         training = method.problem(system, method.ansatz(system, options), beta, method.continued(options))
         state, _, _ = checkpoint.load_newest(folder / "checkpoints", training.start, identity(system, beta))

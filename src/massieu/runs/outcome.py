@@ -18,6 +18,7 @@ from massieu.methods.method import final_evaluation, fit_memory, method_of
 from massieu.methods.options import Options
 from massieu.methods.training import Problem, TrainState
 from massieu.methods.trust import doubts
+from massieu.precision import double_precision
 from massieu.principle import Estimate
 from massieu.runs import checkpoint
 from massieu.runs.directory import (
@@ -91,12 +92,12 @@ class Run:
         InputError for density matrices, whose samples are in `result.samples`.
         """
         at_least("count", count, 1)
-        with jax.enable_x64(True):
+        with double_precision():
             return method_of(self.system).sample(self.system, self.density, self.beta, count, OWN_SEED + seed)
 
     def log_prob(self, x: Any) -> np.ndarray:
         """ln p (count,) of configurations x (count, *shape), or of one; float64."""
-        with jax.enable_x64(True):
+        with double_precision():
             return method_of(self.system).log_prob(self.system, self.density, self.beta, x)
 
     def observe(
@@ -109,7 +110,7 @@ class Run:
         """
         count = self.options.samples if samples is None else samples
         at_least("samples", count, 100)
-        with jax.enable_x64(True):
+        with double_precision():
             return method_of(self.system).observe(
                 self.system, self.density, self.beta, dict(functions), count, OWN_SEED + seed
             )
@@ -119,7 +120,7 @@ class Run:
         at_least("seed", seed, 0)
         options = self.options if samples is None else dataclasses.replace(self.options, samples=samples)
         fit_memory(self.system, options)
-        with jax.enable_x64(True):
+        with double_precision():
             result = final_evaluation(self.system, self.training, self.state, self.beta, options, again=1 + seed)
         return dataclasses.replace(self, options=options, result=result)
 

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from massieu.errors import InputError, require
 from massieu.methods.method import method_of
 from massieu.methods.training import Problem, TrainState
+from massieu.precision import double_precision
 from massieu.progress import Lines, Progress, Silent
 from massieu.runs.continued import continued_here
 from massieu.runs.core import Asked, as_it_is, fresh, made_problem, train_and_evaluate
@@ -62,7 +61,7 @@ def minimize(
         raise InputError(f"start_from = {warm}: must be a run directory with checkpoints")
     shown = _shown(progress)
     require(out is not None or not resume, "resume", resume, "given with out, the run directory that it continues")
-    with jax.enable_x64(True):
+    with double_precision():
         there = resume and out is not None and (Path(out) / "config.yaml").is_file()
         if there:
             return continued_here(asked, Path(out), warm, shown, callback)  # type: ignore[arg-type]
@@ -91,12 +90,12 @@ def problem(system: AbstractSystem, density: Any = None, *, beta: float | None =
     problem.density(state)
     """
     system, density, beta, options, method, optimiser = _asked(system, density, beta, given)
-    with jax.enable_x64(True):
+    with double_precision():
         density = method.checked_ansatz(system, density, beta, options)
         training = made_problem(method, system, density, beta, options, optimiser)
 
     def step(state: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        with jax.enable_x64(True):
+        with double_precision():
             return training.step(training.between_steps(state))
 
     return training._replace(step=step, between_steps=lambda state: state)
