@@ -15,7 +15,7 @@ pytestmark = pytest.mark.quick
 PACKAGE = Path(__file__).parents[1] / "src" / "massieu"
 TOOLS = {
     "errors", "version", "units", "principle", "geometry", "linear_algebra", "statistics", "optimize", "estimators",
-    "sampling", "progress", "text", "strict_json", "signals",
+    "sampling", "progress", "text", "strict_json", "signals", "precision",
 }  # fmt: skip
 ENTRANCES = {"__init__", "__main__"}
 LAYERS = [
