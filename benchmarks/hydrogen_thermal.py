@@ -32,7 +32,7 @@ def seconds(f, *args, repeats=3):
 def main(n=4, walkers=64):
     jax.config.update("jax_enable_x64", True)
     system = Hydrogen(n=n, rs=1.9, temperature=35000.0, electrons="thermal")
-    rho = method_of(system).ansatz(system, method_of(system).configure(system))
+    rho = method_of(system).ansatz(system, method_of(system).configure(system, states="flow"))
     moved = jax.tree.map(lambda leaf: leaf + 0.02 if isinstance(leaf, jax.Array) else leaf, rho.psi.flow)
     rho = eqx.tree_at(lambda rho: rho.psi.flow, rho, moved.projected())
     groups, per_group = electron_chains.groups_of(system, walkers, 8)

@@ -13,7 +13,8 @@ from massieu.geometry import integer_vectors
 from massieu.physics.fermi_gas import ideal_gas
 from massieu.states import cusped_potential
 from massieu.states.geminal import Geminal
-from massieu.states.thermal import FEATURES, Occupied, ThermalState
+from massieu.states.levels_among_protons import FEATURES, LevelsAmongProtons, Occupied
+from massieu.states.thermal import ThermalState
 
 pytestmark = pytest.mark.acceptance
 
@@ -29,8 +30,8 @@ def x64():
 
 def moved(n: int, size: float = 2.0) -> ThermalState:
     """A state whose flow is as strong as its bound allows."""
-    psi = ThermalState((n // 2, n // 2), LENGTH, BETA, integer_vectors(3, 1.0), TWIST, rs=1.5, layers=2,
-                       key=jax.random.key(0))  # fmt: skip
+    levels = LevelsAmongProtons((n // 2, n // 2), LENGTH, BETA, integer_vectors(3, 1.0), TWIST, 1.5)
+    psi = ThermalState(levels, rs=1.5, layers=2, key=jax.random.key(0))
 
     def where(s: ThermalState):
         return s.flow.pairs.coefficients, s.flow.single, s.flow.pair_cusps, s.flow.single_cusps
@@ -195,7 +196,7 @@ def test_entropy_of_free_electrons_is_that_of_the_recursion():
     psi = eqx.tree_at(lambda s: s.plane_waves.log_field, moved(4), np.array([-50.0, 0.0]))
     here, levels = at(psi, 4), occupation(0.0)
     unit = (2 * np.pi / LENGTH) ** 2
-    free = ideal_gas(unit * np.sort(np.sum((psi.vectors + TWIST) ** 2, axis=1)), 2, BETA)
+    free = ideal_gas(unit * np.sort(np.sum((psi.levels.vectors + TWIST) ** 2, axis=1)), 2, BETA)
     pairs = list(itertools.combinations(range(len(here.levels)), 2))
     labels = jnp.array([a + b for a in pairs for b in pairs])
     log_p = jax.vmap(levels.log_prob, (None, 0))(here, labels)

@@ -126,7 +126,9 @@ def test_bad_input_names_the_field(bad):
 
 @pytest.mark.parametrize(("system", "options"), [
     ({"n": 2}, {"sampler": "direct"}), ({"n": 2}, {"walkers": 1}), ({"n": 2}, {"determinants": 0}),
-    ({"n": 2}, {"batch": 8}), ({"n": 2, "electrons": "thermal"}, {"width": 8}),
+    ({"n": 2}, {"batch": 8}), ({"n": 2, "electrons": "thermal"}, {"width": 8, "states": "flow"}),
+    ({"n": 2, "electrons": "thermal"}, {"states": "best"}), ({"n": 2}, {"states": "flow"}),
+    ({"n": 2, "electrons": "thermal"}, {"walkers": 2}),
     ({"n": 2, "electrons": "thermal"}, {"determinants": 2}), ({"n": 2}, {"beta": 1.0}),
 ])  # fmt: skip
 def test_bad_options_are_refused_before_anything_runs(system, options, tmp_path):

@@ -91,8 +91,9 @@ def compiled(rho, function):
 
 def free(rho, system, walkers):
     """E_loc + kT ln p(n|S) (G, W)."""
-    found = electron_chains.energies(system, rho, walkers)
-    return (found.kinetic + found.potential).real + electron_chains.label_log_probs(rho, walkers) / system.beta
+    at = electron_chains.surroundings(rho, walkers)
+    found = electron_chains.energies(system, rho, walkers, at)
+    return (found.kinetic + found.potential).real + electron_chains.label_log_probs(rho, walkers, at) / system.beta
 
 
 def log_density(rho, walkers):
@@ -105,7 +106,7 @@ def log_density(rho, walkers):
 def thermal(x64):
     """Two atoms with thermal electrons, all parts of rho away from their start; energies of the samples."""
     system = Hydrogen(n=2, rs=1.6, temperature=200_000.0, electrons="thermal")
-    rho = method_of(system).ansatz(system, method_of(system).configure(system, depth=1))
+    rho = method_of(system).ansatz(system, method_of(system).configure(system, depth=1, states="flow"))
     places = (lambda r: r.protons, lambda r: r.psi, lambda r: r.occupation)
     for place, size, key in zip(places, (1.0, 0.02, 0.1), jax.random.split(jax.random.key(0), 3), strict=True):
         part, static = trainable(place(rho))
@@ -135,13 +136,14 @@ def test_gradient_of_the_protons_density(thermal):
 def test_gradient_of_the_occupations(thermal):
     system, rho, walkers, local, _ = thermal
     own, scale = local - jnp.mean(local, axis=1, keepdims=True), 4 / 3  # the mean of four takes away a quarter
-    scores = train_hydrogen._scores_occupation(trainable(rho.occupation)[0], rho, walkers)
+    at = electron_chains.surroundings(rho, walkers)
+    scores = train_hydrogen._scores_occupation(trainable(rho.occupation)[0], rho, walkers, at)
     direction = from_half(scores, own, len(own))
     ours = scale * directional(scores, own, direction, own.shape).mean(axis=1)
-    before = electron_chains.label_log_probs(rho, walkers)
+    before = electron_chains.label_log_probs(rho, walkers, at)
 
     def moved_f(by):
-        new = electron_chains.label_log_probs(shifted(rho, lambda r: r.occupation, direction, by), walkers)
+        new = electron_chains.label_log_probs(shifted(rho, lambda r: r.occupation, direction, by), walkers, at)
         return jnp.mean(jnp.exp(new - before) * (own + (new - before) / system.beta), axis=1)
 
     agree(ours, (moved_f(STEP) - moved_f(-STEP)) / (2 * STEP))
@@ -151,14 +153,14 @@ def test_gradient_of_thermal_states(thermal):
     """States are normalised: weights |Psi'|^2/|Psi|^2 need no norm."""
     system, rho, walkers, local, energy = thermal
     own = local - jnp.mean(local, axis=1, keepdims=True)
-    both = train_hydrogen._scores_psi(trainable(rho.psi)[0], system, rho, walkers)
+    at = electron_chains.surroundings(rho, walkers)
+    both = train_hydrogen._scores_psi(trainable(rho.psi)[0], system, rho, walkers, at)
     real, imaginary = (
         jax.tree.map(lambda leaf: leaf[: own.size], both),
         jax.tree.map(lambda leaf: leaf[own.size :], both),
     )
-    phase = compiled(rho, lambda rho, walkers: electron_chains.energies(system, rho, walkers).kinetic.imag)(
-        rho, walkers
-    )
+    phase = compiled(rho, lambda rho, walkers: electron_chains.energies(
+        system, rho, walkers, electron_chains.surroundings(rho, walkers)).kinetic.imag)(rho, walkers)  # fmt: skip
     phase = phase - jnp.mean(phase, axis=1, keepdims=True)
     direction = from_half(real, own, len(own))
     terms = directional(real, own, direction, own.shape) + directional(imaginary, phase, direction, own.shape)
@@ -182,7 +184,8 @@ def test_gradient_of_the_ground_state():
     energy, density = compiled(rho, lambda rho, walkers: free(rho, system, walkers)), compiled(rho, log_density)
     local = energy(rho, walkers)[0]
     own = local - jnp.mean(local)
-    scores = train_hydrogen._scores_psi(trainable(rho.psi)[0], system, rho, walkers)
+    at = electron_chains.surroundings(rho, walkers)
+    scores = train_hydrogen._scores_psi(trainable(rho.psi)[0], system, rho, walkers, at)
     direction = from_half(scores, own, len(own))
     ours = 2 * directional(scores, own, direction, own.shape)
 
@@ -191,5 +194,44 @@ def test_gradient_of_the_ground_state():
         change = (density(other, walkers) - density(rho, walkers))[0]
         weight = jnp.exp(change - jax.scipy.special.logsumexp(change) + math.log(len(change)))
         return weight * (energy(other, walkers)[0] - jnp.mean(local))
+
+    agree(ours, (moved_f(STEP) - moved_f(-STEP)) / (2 * STEP))
+
+
+@pytest.fixture(scope="module")
+def correlated(x64):
+    """Two atoms with correlated thermal states: eight walkers of one label at each S; energies of the samples."""
+    system = Hydrogen(n=2, rs=1.6, temperature=200_000.0, electrons="thermal")
+    rho = method_of(system).ansatz(system, method_of(system).configure(system, width=4, depth=1))
+    part, static = trainable(rho.psi)
+    rho = eqx.tree_at(lambda r: r.psi, rho, eqx.combine(moved(part, 0.03, jax.random.key(3)), static))
+    walkers = sampled(system, rho, 320, 8, 3)
+    energy = compiled(rho, lambda rho, walkers: free(rho, system, walkers))
+    return system, rho, walkers, energy(rho, walkers), energy
+
+
+def test_gradient_of_states_of_unknown_norm(correlated):
+    """F of one (S, n) from its four walkers: weights |Phi'|^2/|Phi|^2 less their mean, to first order."""
+    system, rho, walkers, local, energy = correlated
+    states = electron_chains.states_of(rho, walkers)
+    assert states == 2 and np.all(walkers.label[:, 0] == walkers.label[:, 3])
+    at = electron_chains.surroundings(rho, walkers)
+    own = train_hydrogen._centred(local, states)
+    both = train_hydrogen._scores_psi(trainable(rho.psi)[0], system, rho, walkers, at)
+    real, imaginary = (
+        jax.tree.map(lambda leaf: leaf[: own.size], both),
+        jax.tree.map(lambda leaf: leaf[own.size :], both),
+    )
+    phase = electron_chains.energies(system, rho, walkers, at).kinetic.imag
+    phase = train_hydrogen._centred(phase, states)
+    direction = from_half(real, own, len(own))
+    terms = directional(real, own, direction, own.shape) + directional(imaginary, phase, direction, own.shape)
+    ours, density = 2 * 4 / 3 * terms.mean(axis=1), compiled(rho, log_density)
+
+    def moved_f(by):
+        other = shifted(rho, lambda r: r.psi, direction, by)
+        change = train_hydrogen._centred(density(other, walkers) - density(rho, walkers), states)
+        new = energy(other, walkers) - local
+        return jnp.mean(4 / 3 * change * own + new, axis=1)
 
     agree(ours, (moved_f(STEP) - moved_f(-STEP)) / (2 * STEP))

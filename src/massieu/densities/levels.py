@@ -50,13 +50,17 @@ class LevelOccupation(eqx.Module):
 
     def sample(self, key: Array, at: Levels) -> Array:
         """Occupied levels (N,)."""
+        return self.from_base(jax.random.uniform(key, (sum(self.spins),)), at)
+
+    def from_base(self, uniform: Array, at: Levels) -> Array:
+        """The levels (N,) that uniform numbers (N,) stand for: they seldom change with a little of either."""
         log_w, table = self._weights(at)
 
         def learned(cache: list, rank: ordered_sets.Rank) -> tuple[list, Array]:
             cache, known = self.reader.step(cache, _before(at, rank.before), rank.number)
             return cache, at.seen @ (self.readout @ known)
 
-        return ordered_sets.sample_and_log_prob(key, log_w, table, self.spins, learned, self.reader.start())[0]
+        return ordered_sets.from_base(uniform, log_w, table, self.spins, learned, self.reader.start())[0]
 
     def log_prob(self, at: Levels, label: Array) -> Array:
         """ln p(n|S)."""
@@ -64,10 +68,14 @@ class LevelOccupation(eqx.Module):
         known = self.reader(_before(at, ordered_sets.ranks(self.spins, label).before))
         return ordered_sets.log_prob(label, log_w, table, self.spins, known @ self.readout.T @ at.seen.T)
 
+    def log_weights(self, at: Levels) -> Array:
+        """l (k,): of each level alone."""
+        hidden = jnp.tanh(at.seen @ self.weight + self.bias[None])
+        return -(at.levels - at.levels[0]) * jnp.exp(self.log_scale) + hidden @ self.correction
+
     def _weights(self, at: Levels) -> tuple[Array, Array]:
         """l (k,) and the table of its symmetric polynomials."""
-        hidden = jnp.tanh(at.seen @ self.weight + self.bias[None])
-        log_w = -(at.levels - at.levels[0]) * jnp.exp(self.log_scale) + hidden @ self.correction
+        log_w = self.log_weights(at)
         return log_w, log_symmetric(log_w, max(self.spins))
 
 

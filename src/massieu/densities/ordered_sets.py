@@ -66,6 +66,21 @@ def sample_and_log_prob(
     bosons: bool = False,
 ) -> tuple[Array, Array]:
     """A set (N,) and its ln p; learned(carry, rank) -> carry, logits (M,), from carry = start."""
+    uniform = jax.random.uniform(key, (sum(spins),))
+    return from_base(uniform, log_w, table, spins, learned, start, bosons=bosons)
+
+
+def from_base(
+    uniform: Array,
+    log_w: Array,
+    table: Array,
+    spins: tuple[int, ...],
+    learned: Learned,
+    start: Any,
+    *,
+    bosons: bool = False,
+) -> tuple[Array, Array]:
+    """The same set for the same uniform numbers (N,): each is where one particle falls in its conditional."""
 
     def place(state: Any, step: tuple[Rank, Array]) -> tuple[Any, Array]:
         (before, total, carry), (rank, uniform) = state, step
@@ -76,6 +91,6 @@ def sample_and_log_prob(
         chosen = jnp.sum(below <= uniform * below[-1])
         return (chosen, total + logits[chosen] - top - jnp.log(below[-1]), carry), chosen
 
-    steps = ranks(spins), jax.random.uniform(key, (sum(spins),))
+    steps = ranks(spins), uniform
     (_, total, _), occupied = jax.lax.scan(place, (jnp.asarray(-1), jnp.zeros(()), start), steps)
     return occupied, total

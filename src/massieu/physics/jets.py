@@ -128,3 +128,8 @@ def summed(x: Carried) -> Carried:
     if not isinstance(x, Jet):
         return jnp.sum(x)
     return Jet(jnp.sum(x.value), jnp.sum(x.slope, axis=tuple(range(x.slope.ndim - 1))), jnp.sum(x.laplacian))
+
+
+def conjugate(x: Carried) -> Carried:
+    """The complex conjugate."""
+    return Jet(*(jnp.conj(leaf) for leaf in x)) if isinstance(x, Jet) else jnp.conj(x)

@@ -26,10 +26,10 @@ from massieu.linear_algebra import inverse_and_log_det
 from massieu.physics import jets
 from massieu.physics.jets import Carried, Jet
 from massieu.sampling import initial_normal
-from massieu.states.electron_network import ElectronNetwork, periodic_distance
+from massieu.states.among_protons import AmongProtons, LocalState, local_state, log_determinant, phase_waves
+from massieu.states.electron_network import periodic_distance
 from massieu.states.pairing import Pairing
 
-SLOPES = {"same": 0.25, "opposite": 0.5, "proton": -1.0}  # d ln Psi/dr at contact, 1/a0 (Kato)
 FLAT = 0.3  # a0: orbitals of atoms have no cusp of their own
 
 
@@ -41,27 +41,14 @@ class Surroundings(NamedTuple):
     weight: Array
 
 
-class LocalState(NamedTuple):
-    """Gradient (N, 3) of ln Psi and -lap Psi/Psi, in units of the box."""
-
-    gradient: Array
-    kinetic: Array
-
-
-class Geminal(eqx.Module):
+class Geminal(AmongProtons):
     """up + down electrons (equal numbers, or one alone) in a box of side `length` (a0) at twists (Q, 3)."""
 
-    up: int = eqx.field(static=True)
     down: int = eqx.field(static=True)
-    length: float = eqx.field(static=True)
     vectors: np.ndarray  # (k, 3)
     twist: np.ndarray  # (Q, 3)
-    network: ElectronNetwork
     plane_waves: Pairing
-    backflow: Array  # (width, 3)
     pairing: Array  # (determinants, width, width)
-    jastrow: Array  # (width,)
-    log_decay: dict[str, Array]  # 1/a0, of the cusps
     atoms: Array | None  # ln amplitude, ln decay (1/a0), bond, ln reach of bonds (a0)
 
     def __init__(
@@ -81,22 +68,23 @@ class Geminal(eqx.Module):
         broken: bool = False,
         key: Array,
     ):
-        self.up, self.down, self.length, self.vectors, self.twist = up, down, length, vectors, twist
         of_network, of_pairs = jax.random.split(key)
-        self.network = ElectronNetwork(up, length, width, pair_width, depth, of_network)
+        super().__init__(up, length, rs, width, pair_width, depth, of_network)
+        self.down, self.vectors, self.twist = down, vectors, twist
         self.plane_waves = Pairing(vectors, twist, up + down, length, rs, broken)
         features = self.network.width
-        self.backflow, self.jastrow = jnp.zeros((features, 3)), jnp.zeros(features)
         first = initial_normal(of_pairs, (determinants, features, features))
         self.pairing = jnp.asarray(0.01 * (determinants > 1) * first)
-        decay = {"same": rs**-0.5, "opposite": rs**-0.5, "proton": 0.3 + 0.7 / rs}
-        self.log_decay = {name: jnp.log(jnp.asarray(value, float)) for name, value in decay.items()}
         self.atoms = jnp.array([2 * math.log(rs / 1.5), 0.0, 0.5, math.log(2.0)]) if atomic else None
 
     @property
     def is_real(self) -> bool:
         """Whether Psi is real: no twist."""
         return not np.any(self.twist)
+
+    def orbitals(self) -> int:
+        """Plane waves of an electron."""
+        return len(self.vectors)
 
     # ---- value and derivatives
 
@@ -106,7 +94,7 @@ class Geminal(eqx.Module):
 
     def log_psi(self, at: Surroundings, x: Array) -> tuple[Array, Array]:
         """ln|Psi| and its phase (0 or pi where Psi is real) of electrons at x (N, 3), in units of the box."""
-        exponent, matrices = self._parts(at, x, x, self.network.values(at.protons, x))
+        exponent, matrices = self._parts(at, x, carried=False)
         phases, sizes = zip(*(inverse_and_log_det(m)[1:] for m in matrices))
         sizes = jnp.stack(sizes)
         top = jnp.max(sizes)
@@ -121,19 +109,16 @@ class Geminal(eqx.Module):
 
     def local(self, at: Surroundings, x: Array) -> LocalState:
         """Gradient of ln Psi and local kinetic energy -lap Psi/Psi by forward propagation."""
-        n = len(x)
-        by_all = Jet(x, jnp.eye(3 * n).reshape(n, 3, 3 * n), jnp.zeros_like(x))
-        exponent, matrices = self._parts(at, x, by_all, self.network.carried(at.protons, x))
-        found = [_log_det(m) for m in matrices]
-        sizes = jnp.stack([size for _, size, _, _ in found])
-        weight = jnp.stack([phase for phase, *_ in found]) * jnp.exp(sizes - jnp.max(sizes))
+        exponent, matrices = self._parts(at, x, carried=True)
+        found = [log_determinant(m) for m in matrices]
+        sizes = jnp.stack([one.size for one in found])
+        weight = jnp.stack([one.phase for one in found]) * jnp.exp(sizes - jnp.max(sizes))
         weight = weight / jnp.sum(weight)
-        slopes = jnp.stack([slope for *_, slope, _ in found])  # (K, 3N) of ln det
-        bends = jnp.stack([bend for *_, bend in found]) + jnp.sum(slopes**2, axis=1)  # lap det/det
+        slopes = jnp.stack([one.slope for one in found])  # (K, 3N) of ln det
+        bends = jnp.stack([one.laplacian for one in found]) + jnp.sum(slopes**2, axis=1)  # lap det/det
         slope = weight @ slopes
         laplacian = weight @ bends - jnp.sum(slope**2) + exponent.laplacian  # of ln Psi
-        gradient = slope + exponent.slope
-        return LocalState(gradient.reshape(n, 3), -(laplacian + jnp.sum(gradient**2)))
+        return local_state(Jet(exponent.value, slope + exponent.slope, laplacian))
 
     def scores(self, twist: Array, protons: Array, x: Array) -> tuple[Geminal, Geminal | None]:
         """Derivatives of ln|Psi| and of the phase (None where Psi is real) by the parameters."""
@@ -151,16 +136,13 @@ class Geminal(eqx.Module):
 
     # ---- its parts, of arrays or of jets
 
-    def _parts(self, at: Surroundings, x: Array, position: Carried, h: Carried) -> tuple[Carried, list]:
+    def _parts(self, at: Surroundings, x: Array, carried: bool) -> tuple[Carried, list]:
         """The exponent (J and the Bloch phase) and the matrices of pairs."""
         twist, protons, weight = at
-        carried = isinstance(position, Jet)
-        exponent = jets.plus(self._cusps(protons, x, carried), jets.summed(jets.linear(h, self.jastrow[:, None])))
-        z = jets.plus(position, jets.linear(h, self.backflow))
+        h = self.features(protons, x, carried)
+        exponent, z = self.exponent(protons, x, h), self.moved(x, h)
         if not self.is_real:
-            theta = 2 * math.pi * jnp.asarray(self.twist)[twist]
-            signs = np.where(np.arange(len(x)) < self.up, 1.0, -1.0)[:, None]
-            exponent = jets.plus(exponent, jets.times(jets.summed(jets.times(z, signs * theta[None])), jnp.asarray(1j)))
+            exponent = jets.plus(exponent, self.boundary(2 * math.pi * jnp.asarray(self.twist)[twist], z))
         waves = self._waves(z)
         orbitals = waves if self.atoms is None else jets.joined([waves, self._atomic(protons, x, carried)])
         up, down = slice(0, self.up), slice(self.up, None)
@@ -168,7 +150,7 @@ class Geminal(eqx.Module):
         if self.down == 0:  # one electron: any partner
             ones = jnp.ones((weight.shape[1], 1), weight.dtype)
             return exponent, [jets.linear(left, ones)]
-        pairs = jets.rows_times_rows(left, _conjugate(jets.rows(orbitals, down)))
+        pairs = jets.rows_times_rows(left, jets.conjugate(jets.rows(orbitals, down)))
         matrices = []
         for w in self.pairing:
             turned = jets.rows_times_rows(jets.linear(jets.rows(h, up), w), jets.rows(h, down))
@@ -178,7 +160,7 @@ class Geminal(eqx.Module):
     def _waves(self, z: Carried) -> Carried:
         """Plane waves (N, k) at z, without the twist; where all is real 1, sqrt2 cos and sqrt2 sin."""
         if not self.is_real:
-            return jets.phase(jets.linear(z, jnp.asarray(2 * math.pi * self.vectors.T)))
+            return phase_waves(z, self.vectors)
         half = half_space(self.vectors[np.any(self.vectors != 0, axis=1)]) if len(self.vectors) > 1 else self.vectors
         pairs = jets.times(jets.cos_sin(jets.linear(z, jnp.asarray(2 * math.pi * half.T))), jnp.asarray(math.sqrt(2)))
         if len(self.vectors) == 1:
@@ -217,46 +199,7 @@ class Geminal(eqx.Module):
         slope = found.slope[:, :, None, :] * jnp.eye(n)[:, None, :, None]
         return found._replace(slope=slope.reshape(n, len(protons), 3 * n))
 
-    def _cusps(self, protons: Array, x: Array, carried: bool) -> Carried:
-        """-slope/decay e^{-decay r} of all pairs."""
-        n = len(x)
-        i, j = np.triu_indices(n, 1)
-        same = (i < self.up) == (j < self.up)
-        decay = {name: jnp.exp(value) for name, value in self.log_decay.items()}
-        rate = jnp.where(same, decay["same"], decay["opposite"])
-        strength = np.where(same, SLOPES["same"], SLOPES["opposite"])
-
-        def one(d: Array, rate: Any, strength: Any) -> Array:
-            return -strength / rate * jnp.exp(-rate * periodic_distance(d, self.length))
-
-        def of_proton(d: Array) -> Array:
-            return one(d, decay["proton"], SLOPES["proton"])
-
-        if not carried:
-            attraction = jnp.sum(jax.vmap(jax.vmap(of_proton))(x[:, None] - protons[None]))
-            return attraction + jnp.sum(jax.vmap(one)(x[i] - x[j], rate, jnp.asarray(strength)))
-        near = jax.vmap(jax.vmap(lambda d: jets.of_function(of_proton, d)))(x[:, None] - protons[None])
-        value, slope, laplacian = jnp.sum(near.value), jnp.sum(near.slope, axis=1), jnp.sum(near.laplacian)
-        if n > 1:
-            pairs = jax.vmap(lambda d, r, s: jets.of_function(lambda d: one(d, r, s), d))(x[i] - x[j], rate, strength)
-            value, laplacian = value + jnp.sum(pairs.value), laplacian + 2 * jnp.sum(pairs.laplacian)
-            slope = slope.at[i].add(pairs.slope).at[j].add(-pairs.slope)
-        return Jet(value, slope.reshape(-1), laplacian)
-
 
 def periodic_distance_squared(d: Array, length: float) -> Array:
     """The square of `periodic_distance`, smooth everywhere."""
     return (length / math.pi) ** 2 * jnp.sum(jnp.sin(math.pi * d) ** 2)
-
-
-def _conjugate(x: Carried) -> Carried:
-    return Jet(*(jnp.conj(leaf) for leaf in x)) if isinstance(x, Jet) else jnp.conj(x)
-
-
-def _log_det(m: Jet) -> tuple[Array, Array, Array, Array]:
-    """Phase and ln|det| of a matrix, gradient (3N,) and Laplacian of ln det."""
-    inverse, phase, size = inverse_and_log_det(m.value)
-    relative = jnp.einsum("ij,jkd->ikd", inverse, m.slope)
-    slope = jnp.einsum("iid->d", relative)
-    bend = jnp.sum(inverse.T * m.laplacian) - jnp.einsum("ijd,jid->", relative, relative)
-    return phase, size, slope, bend

@@ -26,7 +26,9 @@ from massieu.geometry import integer_vectors, minimum_image
 from massieu.physics.ewald import Ewald
 from massieu.physics.twists import twist_vectors
 from massieu.states.geminal import Geminal
-from massieu.states.thermal import FEATURES, ThermalState
+from massieu.states.levels_among_protons import FEATURES, DressedLevels, LevelsAmongProtons
+from massieu.states.thermal import ThermalState
+from massieu.states.thermal_correlated import CorrelatedThermal
 from massieu.systems.base import AbstractSystem, Reference, derived, parameter
 from massieu.systems.inheritance import holds
 from massieu.units import ANGSTROM, GPA, KELVIN_PER_RYDBERG, box_length
@@ -43,6 +45,8 @@ THERMAL = 12.0  # kT above the Fermi energy up to which thermal electrons have p
 MOST_PLANE_WAVES = 400
 METALLIC = 1.6  # rs up to which the pairing function has plane waves alone
 WIDTH, PAIR_WIDTH = 16, 16
+LEAST_WALKERS = 4  # of one (S, n), for what overlaps cost
+STATES = ("correlated", "flow")  # of thermal electrons
 
 
 class Atoms(eqx.Module):
@@ -70,6 +74,8 @@ class Hydrogen(AbstractSystem):
     units: ClassVar[dict[str, str]] = {
         "energy": "Ry", "length": "a0", "temperature": "K", "pressure": "GPa",
         "S_electrons": "k_B", "S_per_atom": "k_B",
+        **dict.fromkeys(("entropy_loss", "entropy_loss_one_electron", "entropy_loss_two_electrons"), "k_B"),
+        **dict.fromkeys(("entropy_loss", "entropy_loss_one_electron", "entropy_loss_two_electrons"), "k_B"),
         **dict.fromkeys(("kinetic_energy", "kinetic_energy_from_gradient", "potential_energy", "lag_of_electrons",
                          "F_per_atom", "E_per_atom"), "Ry"),
     }  # fmt: skip
@@ -220,7 +226,7 @@ class Hydrogen(AbstractSystem):
         of_psi = jax.random.key(options.seed)
         protons = FixedProtons(self.sites()) if self.clamped else ProtonFlow(self.n)
         if self.electrons == "thermal":
-            return self._thermal(protons, options.depth or 3, of_psi)
+            return self._thermal(protons, options, of_psi)
         psi = Geminal(
             *self.spins,
             self.length,
@@ -241,17 +247,32 @@ class Hydrogen(AbstractSystem):
         """InputError for options that this system has no use for."""
         one_of("sampler", options.sampler, ("mala", "metropolis"))
         if self.electrons == "thermal":
-            require(options.width is None, "width", options.width, "left out for thermal electrons")
+            one_of("states", options.states or STATES[0], STATES)
+            allowed = options.width is None or options.states != "flow"
+            require(allowed, "width", options.width, "left out for thermal electrons with states = flow")
+            enough = options.walkers >= LEAST_WALKERS or options.states == "flow"
+            require(enough, "walkers", options.walkers, f"at least {LEAST_WALKERS} for correlated thermal electrons")
             require(options.determinants == 1, "determinants", options.determinants, "1 for thermal electrons")
+        else:
+            require(options.states is None, "states", options.states, "left out for electrons in their ground state")
         enough = self.clamped or options.batch >= 2 * options.walkers
         require(
             enough, "batch", options.batch, f"at least {2 * options.walkers}: two proton configurations with walkers"
         )
 
-    def _thermal(self, protons: Any, layers: int, key: Array) -> Atoms:
-        of_flow, of_p = jax.random.split(key)
-        psi = ThermalState(self.spins, self.length, self.beta, self._thermal_waves(), self.twist_vectors,
-                           rs=self.density_parameter, layers=layers, key=of_flow)  # fmt: skip
+    def _thermal(self, protons: Any, options: Any, key: Array) -> Atoms:
+        of_psi, of_p = jax.random.split(key)
+        box = (self.spins, self.length, self.beta, self._thermal_waves(), self.twist_vectors, self.density_parameter)
+        psi: ThermalState | CorrelatedThermal
+        if options.states == "flow":
+            psi = ThermalState(
+                LevelsAmongProtons(*box), rs=self.density_parameter, layers=options.depth or 3, key=of_psi
+            )
+        else:
+            width, pair_width = options.width or WIDTH, options.width or PAIR_WIDTH
+            psi = CorrelatedThermal(
+                DressedLevels(*box), width=width, pair_width=pair_width, depth=options.depth or 2, key=of_psi
+            )
         return Atoms(protons, psi, LevelOccupation(self.spins, FEATURES, of_p))
 
     def _thermal_waves(self) -> np.ndarray:

@@ -17,11 +17,12 @@ from jax import Array
 
 from massieu import sampling
 from massieu.geometry import minimum_image
-from massieu.states.thermal import Occupied
+from massieu.states.levels_among_protons import Occupied
 from massieu.systems.hydrogen import Atoms, Hydrogen
 
 HOP = 0.1  # step of a base point, in units of the spacing of protons
 NEAR = 1e-4  # softens the weights of the warp; units of the spacing, to the fourth power
+REPLICAS = 4  # walkers of one (S, n), for states of unknown norm
 CACHE, DEVICE = 2**22, 2**31  # bytes of one chunk of walkers: what a core's cache holds, or a device's memory
 
 
@@ -29,7 +30,8 @@ class AtomWalkers(NamedTuple):
     """G proton configurations with W electron configurations each, in units of the box.
 
     twist (G,); z and protons (G, n, 3); x (G, W, N, 3); step of the chains of x; baseline (Q,) of F at each twist;
-    label (G, W, N): occupied levels of thermal electrons (empty for the ground state).
+    label (G, W, N): occupied levels of thermal electrons (empty for the ground state), from base points u (G, L, N),
+    each of W/L walkers that follow each other.
     """
 
     twist: Array
@@ -39,6 +41,7 @@ class AtomWalkers(NamedTuple):
     step: Array
     baseline: Array
     label: Array
+    u: Array
 
 
 def start(system: Hydrogen, rho: Atoms, groups: int, per_group: int, key: Array) -> AtomWalkers:
@@ -53,13 +56,13 @@ def start(system: Hydrogen, rho: Atoms, groups: int, per_group: int, key: Array)
     x = x - jnp.floor(x)
     twists = len(system.twist_vectors)
     twist = jnp.arange(groups) % twists
-    label = jnp.zeros((groups, per_group, 0), int)
+    label, u = jnp.zeros((groups, per_group, 0), int), jnp.zeros((groups, per_group, 0))
     if rho.occupation is not None:
         at = jax.lax.map(lambda a: rho.psi.around(*a), (twist, protons))
-        keys = jax.random.split(of_label, (groups, per_group))
-        label = jax.vmap(jax.vmap(rho.occupation.sample, (0, None)))(keys, at)
+        u = jax.random.uniform(of_label, (groups, labels_of(rho, per_group), system.n))
+        label = labels(rho, at, u, per_group)
     step, baseline = jnp.asarray(0.1 * spacing, float), jnp.full(twists, jnp.nan, float)
-    return AtomWalkers(twist, z, protons, x, step, baseline, label)
+    return AtomWalkers(twist, z, protons, x, step, baseline, label, u)
 
 
 def chunked(f: Callable, each: int, rows: Any) -> Any:
@@ -70,11 +73,8 @@ def chunked(f: Callable, each: int, rows: Any) -> Any:
 
 
 def walker_bytes(system: Hydrogen, rho: Atoms) -> int:
-    """Memory of one local energy: pair features and orbitals with their 3N derivatives."""
-    if rho.occupation is not None:
-        return rho.psi.walker_bytes
-    n, width = system.n, rho.psi.network.own[-1].bias.size
-    return 8 * 3 * n * (4 * n * len(rho.psi.vectors) + 2 * n * n + 6 * n * width)
+    """Memory of one local energy."""
+    return int(rho.psi.walker_bytes(system.n))
 
 
 def expanded(walkers: AtomWalkers) -> tuple[Array, Array, Array]:
@@ -96,9 +96,32 @@ def warped(before: Array, after: Array, x: Array) -> Array:
     return moved - jnp.floor(moved)
 
 
+def labels_of(rho: Atoms, per_group: int) -> int:
+    """How many labels the walkers of one S have: one each, or fewer where averages at one (S, n) are needed."""
+    if rho.psi.orthonormal:
+        return per_group
+    return next(count for count in range(max(1, per_group // REPLICAS), 0, -1) if per_group % count == 0)
+
+
+def states_of(rho: Atoms, walkers: AtomWalkers) -> int:
+    """How many states of unknown norm the walkers of one S are in: scores of Psi are centred in each of them."""
+    return 1 if rho.occupation is None or rho.psi.orthonormal else walkers.u.shape[1]
+
+
+def labels(rho: Atoms, at: Any, u: Array, per_group: int) -> Array:
+    """Occupied levels (G, W, N) of base points u (G, L, N) at the surroundings (G, ..)."""
+    found = jax.vmap(jax.vmap(rho.occupation.from_base, (0, None)))(u, at)
+    return jnp.repeat(found, per_group // u.shape[1], axis=1)
+
+
 def surroundings(rho: Atoms, walkers: AtomWalkers) -> Any:
     """What the electrons of one S have in common, once for each S and repeated for its walkers (B, ..)."""
     found = jax.lax.map(lambda at: rho.psi.around(*at), (walkers.twist, walkers.protons))
+    return repeated(rho, found, walkers)
+
+
+def repeated(rho: Atoms, found: Any, walkers: AtomWalkers) -> Any:
+    """Surroundings (G, ..) for every walker (B, ..), with its label."""
     found = jax.tree.map(lambda leaf: jnp.repeat(leaf, walkers.x.shape[1], axis=0), found)
     if rho.occupation is None:
         return found
@@ -108,7 +131,9 @@ def surroundings(rho: Atoms, walkers: AtomWalkers) -> Any:
 def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind: str, moves: int, hop: float = HOP):
     """Protons one step on (hop = 0: where the parameters now put them), electrons carried along, then `moves` moves.
 
-    Returns the walkers and the accepted fraction.
+    Returns the walkers, their surroundings (B, ..) and the accepted fraction.  Labels of states whose norms are unknown
+    never share a chain with x: their base points walk as those of the protons do, so that n stays distributed as
+    p(n|S), and x follows.
     """
     of_z, of_x = jax.random.split(key)
     spacing = system.n ** (-1 / 3)
@@ -117,7 +142,13 @@ def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind:
     protons = jax.vmap(rho.protons.from_base)(z)[0]
     carry = jax.vmap(jax.vmap(warped, (None, None, 0)))
     walkers = walkers._replace(z=z, protons=protons, x=carry(walkers.protons, protons, walkers.x))
-    at, x = surroundings(rho, walkers), expanded(walkers)[2]
+    shared = jax.lax.map(lambda at: rho.psi.around(*at), (walkers.twist, walkers.protons))
+    swaps = rho.occupation is not None and rho.psi.orthonormal
+    if rho.occupation is not None and not swaps:
+        u = walkers.u + hop * jax.random.normal(jax.random.fold_in(of_z, 1), walkers.u.shape)
+        u = u - jnp.floor(u)
+        walkers = walkers._replace(u=u, label=labels(rho, shared, u, walkers.x.shape[1]))
+    at, x = repeated(rho, shared, walkers), expanded(walkers)[2]
     each = walker_bytes(system, rho) // (3 * system.n)
 
     def one(at: Any, x: Array) -> tuple[Array, Array]:
@@ -129,7 +160,7 @@ def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind:
 
     def a_move(state: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
         (at, x, value, force), (key, count) = state, now
-        if rho.occupation is not None:
+        if swaps:
             key, of_label = jax.random.split(key)
             relabelled = lambda: _relabelled(rho, value_and_force, of_label, at, x, value, force)  # noqa: E731
             at, value, force = jax.lax.cond(count % 2 == 0, relabelled, lambda: (at, value, force))
@@ -141,7 +172,7 @@ def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind:
     acceptance = jnp.mean(accepted)
     label = walkers.label if rho.occupation is None else at.label.reshape(walkers.label.shape)
     step = sampling.adapted(kind, walkers.step, acceptance)
-    return walkers._replace(x=x.reshape(walkers.x.shape), step=step, label=label), acceptance
+    return walkers._replace(x=x.reshape(walkers.x.shape), step=step, label=label), at, acceptance
 
 
 def _relabelled(rho: Atoms, value_and_force: Callable, key: Array, at: Occupied, x: Array, value: Array, force: Array):
@@ -163,23 +194,22 @@ class Energies(NamedTuple):
     squared_gradient: Array
 
 
-def energies(system: Hydrogen, rho: Atoms, walkers: AtomWalkers) -> Energies:
-    """Local energies, chunk by chunk."""
+def energies(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, at: Any) -> Energies:
+    """Local energies among surroundings (B, ..), chunk by chunk."""
 
     def one(at: Any, x: Array) -> Energies:
         local = rho.psi.local(at, x)
         squared = system.kinetic_scale * jnp.sum(jnp.abs(local.gradient) ** 2)
         return Energies(system.kinetic_scale * local.kinetic, system.potential(at.protons, x), squared)
 
-    found = chunked(one, walker_bytes(system, rho), (surroundings(rho, walkers), expanded(walkers)[2]))
+    found = chunked(one, walker_bytes(system, rho), (at, expanded(walkers)[2]))
     return jax.tree.map(lambda leaf: leaf.reshape(walkers.x.shape[:2]), found)
 
 
-def label_log_probs(rho: Atoms, walkers: AtomWalkers) -> Array:
+def label_log_probs(rho: Atoms, walkers: AtomWalkers, at: Any) -> Array:
     """ln p(n|S) (G, W) of the electrons' labels; zero for the ground state."""
     if rho.occupation is None:
         return jnp.zeros(walkers.x.shape[:2])
-    at = surroundings(rho, walkers)
     return jax.vmap(rho.occupation.log_prob)(at.shared, at.label).reshape(walkers.x.shape[:2])
 
 

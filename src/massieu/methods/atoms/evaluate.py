@@ -14,6 +14,7 @@ from massieu import statistics
 from massieu.densities.protons import ProtonFlow
 from massieu.methods.atoms import chains
 from massieu.methods.atoms.chains import HOP, AtomWalkers
+from massieu.methods.atoms.overlaps import EntropyLoss, entropy_loss
 from massieu.methods.evaluation import Evaluation, shaped
 from massieu.principle import Estimate
 from massieu.systems.hydrogen import Atoms, Hydrogen
@@ -21,6 +22,7 @@ from massieu.systems.hydrogen import Atoms, Hydrogen
 EQUILIBRATION = 30  # sweeps before the first sample
 RELAXATION = 20  # sweeps at fixed protons, for the check that the electrons keep up
 KEPT = 500  # configurations kept for samples.npz and the figures
+OVERLAPPED = 32  # proton configurations at which overlaps of the electrons' states are measured
 CHECKED = 64  # proton configurations whose Jacobian is looked at
 
 
@@ -34,9 +36,9 @@ def evaluate_hydrogen(
     @jax.jit
     def sweep(arrays: Any, walkers: AtomWalkers, key: Any, hop: Any):
         rho = eqx.combine(arrays, rest)
-        walkers, acceptance = chains.follow(system, rho, walkers, key, sampler, moves, hop)
-        found = chains.energies(system, rho, walkers)
-        log_prob = chains.log_probs(rho, walkers.z), chains.label_log_probs(rho, walkers)
+        walkers, at, acceptance = chains.follow(system, rho, walkers, key, sampler, moves, hop)
+        found = chains.energies(system, rho, walkers, at)
+        log_prob = chains.log_probs(rho, walkers.z), chains.label_log_probs(rho, walkers, at)
         return walkers, found, log_prob, acceptance, _observed(system, walkers)
 
     key = jax.random.key(seed)
@@ -56,10 +58,17 @@ def evaluate_hydrogen(
         if system.clamped
         else _lag(lambda w, k: sweep(arrays, w, k, 0.0), walkers, rows[-1], jax.random.fold_in(key, 2**20))
     )
-    checks = _bijection(rho, walkers)
-    return _results(
-        system, found, log_prob, observed, beta, kept, lag | checks | {"acceptance": float(acceptance.mean())}
-    )
+    checks = lag | _bijection(rho, walkers) | {"acceptance": float(acceptance.mean())}
+    loss = _entropy_loss(rho, walkers, jax.random.fold_in(key, 2**21))
+    return _results(system, found, log_prob, observed, beta, kept, checks, loss)
+
+
+def _entropy_loss(rho: Atoms, walkers: AtomWalkers, key: Any) -> EntropyLoss | None:
+    """What overlaps between thermal electrons' states cost, at some of the proton configurations; None without any."""
+    if rho.occupation is None or rho.psi.orthonormal:
+        return None
+    some = np.arange(OVERLAPPED) % len(walkers.protons)  # with an n of its own each
+    return entropy_loss(rho, walkers.twist[some], walkers.protons[some], key)
 
 
 def _observed(system: Hydrogen, walkers: AtomWalkers) -> dict[str, Any]:
@@ -69,9 +78,13 @@ def _observed(system: Hydrogen, walkers: AtomWalkers) -> dict[str, Any]:
 
 
 def _results(
-    system: Hydrogen, found: Any, log_prob: Any, observed: Any, beta: float, kept: list, checks: dict
-) -> Evaluation:
-    """Chains (G, W, T) of energies, (G, T) of ln p and (G, .., T) of observables to estimates."""
+    system: Hydrogen, found: Any, log_prob: Any, observed: Any, beta: float, kept: list, checks: dict,
+    loss: EntropyLoss | None,
+) -> Evaluation:  # fmt: skip
+    """Chains (G, W, T) of energies, (G, T) of ln p and (G, .., T) of observables to estimates.
+
+    loss: of entropy, by overlaps of the electrons' states; F and S are those of the bound.
+    """
     ions = system.ideal_ions()
     local = (found.kinetic + found.potential).real
     log_prob, of_label = log_prob
@@ -94,10 +107,13 @@ def _results(
     }  # fmt: skip
     if system.has_pressure:
         observables["pressure"] = of(np.asarray(system.pressure(kinetic, potential))).as_dict()
-    S = of(-of_label - log_prob[:, None], ions.S)
+    F, S = of(every, ions.F), of(-of_label - log_prob[:, None], ions.S)
     if system.electrons == "thermal":
-        observables["S_electrons"] = of(-of_label).as_dict()
-    for name, total in (("F", of(every, ions.F)), ("E", of(local, ions.E)), ("S", S)):
+        observables["S_electrons"] = _less(of(-of_label), loss).as_dict()
+    if loss is not None:
+        F, S = _less(F, loss, -1 / beta), _less(S, loss)
+        observables |= loss.as_dict()
+    for name, total in (("F", F), ("E", of(local, ions.E)), ("S", S)):
         observables[f"{name}_per_atom"] = Estimate(total.value / system.n, total.error / system.n).as_dict()
     if not system.clamped:
         observables["ideal_ions"] = ions._asdict()
@@ -110,7 +126,7 @@ def _results(
     C = of((of_density - of_density.mean()) ** 2, 0.0 if system.clamped else 1.5 * system.n)
     walkers = jax.tree.map(lambda *leaves: np.concatenate([np.atleast_1d(v) for v in leaves]), *kept)
     return Evaluation(
-        F=of(every, ions.F),
+        F=F,
         E=of(local, ions.E),
         S=S,
         C=C,
@@ -121,6 +137,14 @@ def _results(
                  "length": np.asarray(system.length)},
         drawn=every.size,
     )  # fmt: skip
+
+
+def _less(estimate: Estimate, loss: EntropyLoss | None, scale: float = 1.0) -> Estimate:
+    """The estimate less the entropy (k_B) that overlaps cost, in other units."""
+    if loss is None:
+        return estimate
+    error = math.hypot(estimate.error, scale * loss.total.error)
+    return Estimate(estimate.value - scale * loss.total.value, error)
 
 
 def _lag(sweep: Any, walkers: AtomWalkers, last: Any, key: Any) -> dict[str, Any]:
