@@ -140,20 +140,22 @@ def test_squared_overlaps_are_those_of_a_quadrature():
     np.testing.assert_array_less(np.abs(found.mean(axis=0) - exact), 4 * error + 0.02 * exact + 1e-3)
 
 
-def test_labels_stay_distributed_as_p_while_protons_move():
-    """Base points of labels and of protons walk; ln p(n|S) has the mean of fresh draws."""
-    system = Hydrogen(n=2, rs=1.6, temperature=200_000.0, electrons="thermal")
+def test_labels_stay_distributed_as_p_while_their_base_points_walk():
+    """Protons at rest: frequencies of all labels against p(n|S), of a p that is not that of the levels alone."""
+    system = Hydrogen(n=2, rs=1.6, temperature=200_000.0, electrons="thermal", clamped=True)
     rho = method_of(system).ansatz(system, method_of(system).configure(system, width=4, depth=1))
-    walkers = chains.start(system, rho, 256, 8, jax.random.key(1))
+    rho = eqx.tree_at(lambda r: r.occupation.correction, rho, 0.5 * jnp.ones_like(rho.occupation.correction))
+    walkers = chains.start(system, rho, 400, 8, jax.random.key(1))
     follow = jax.jit(lambda w, k: chains.follow(system, rho, w, k, "metropolis", 1)[0])
     for i in range(12):
         walkers = follow(walkers, jax.random.key(i))
-    at = chains.surroundings(rho, walkers)
-    walked = np.asarray(chains.label_log_probs(rho, walkers, at))[:, ::4].ravel()
-    fresh = chains.start(system, rho, 512, 8, jax.random.key(77))
-    drawn = np.asarray(chains.label_log_probs(rho, fresh, chains.surroundings(rho, fresh)))[:, ::4].ravel()
-    error = np.hypot(walked.std() / np.sqrt(256), drawn.std() / np.sqrt(512))
-    assert abs(walked.mean() - drawn.mean()) < 4 * error
+    at = rho.psi.around(jnp.asarray(0), walkers.protons[0])
+    found = np.asarray(walkers.label[:, ::4].reshape(-1, 2))
+    lowest = jnp.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0]])
+    p = np.exp(np.asarray(jax.vmap(lambda n: rho.occupation.log_prob(at, n))(lowest)))
+    share = np.mean(np.all(found[:, None] == np.asarray(lowest), axis=2), axis=0)
+    assert np.all(np.abs(share - p) < 4 * np.sqrt(p * (1 - p) / len(found)))
+    assert p[0] > 0.05 and np.all(walkers.label[:, 0] == walkers.label[:, 3])
 
 
 def test_gradient_of_overlaps_has_no_bias():

@@ -193,7 +193,7 @@ def test_label_probabilities_sum_to_one():
 
 def test_entropy_of_free_electrons_is_that_of_the_recursion():
     """Without a field the canonical levels are those of the ideal gas of both spins at that twist."""
-    psi = eqx.tree_at(lambda s: s.plane_waves.log_field, moved(4), np.array([-50.0, 0.0]))
+    psi = eqx.tree_at(lambda s: s.levels.field.log_field, moved(4), np.array([-50.0, 0.0]))
     here, levels = at(psi, 4), occupation(0.0)
     unit = (2 * np.pi / LENGTH) ** 2
     free = ideal_gas(unit * np.sort(np.sum((psi.levels.vectors + TWIST) ** 2, axis=1)), 2, BETA)

@@ -200,12 +200,12 @@ def test_gradient_of_the_ground_state():
 
 @pytest.fixture(scope="module")
 def correlated(x64):
-    """Two atoms with correlated thermal states: eight walkers of one label at each S; energies of the samples."""
-    system = Hydrogen(n=2, rs=1.6, temperature=200_000.0, electrons="thermal")
+    """Two atoms at rest, correlated thermal states: two labels with four walkers each; energies of the samples."""
+    system = Hydrogen(n=2, rs=1.6, temperature=200_000.0, electrons="thermal", clamped=True)
     rho = method_of(system).ansatz(system, method_of(system).configure(system, width=4, depth=1))
     part, static = trainable(rho.psi)
-    rho = eqx.tree_at(lambda r: r.psi, rho, eqx.combine(moved(part, 0.03, jax.random.key(3)), static))
-    walkers = sampled(system, rho, 320, 8, 3)
+    rho = eqx.tree_at(lambda r: r.psi, rho, eqx.combine(moved(part, 0.2, jax.random.key(3)), static))
+    walkers = sampled(system, rho, 768, 8, 4)
     energy = compiled(rho, lambda rho, walkers: free(rho, system, walkers))
     return system, rho, walkers, energy(rho, walkers), energy
 
