@@ -5,7 +5,7 @@ import os
 import tempfile
 
 # one thread for each of pytest's processes: they would only get into each other's way; programs of the first level are
-# as quick as those of the highest, and made in two thirds of the time
+# as quick as those of the highest, and made sooner, some in two thirds of the time
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 --xla_backend_optimization_level=1",
