@@ -131,7 +131,8 @@ class Occupation(eqx.Module):
 
         start = (jnp.zeros((len(self.spins), len(levels))), [] if attention is None else attention.reader.start())
         table, spins = self._table(levels), self.spins
-        drawn = ordered_sets.sample_and_log_prob(draw, levels, table, spins, learned, start, bosons=self.bosons)
+        uniform = jax.random.uniform(draw, (sum(spins),))
+        drawn = ordered_sets.from_base(uniform, levels, table, spins, learned, start, bosons=self.bosons)
         return jnp.concatenate([q[None], drawn[0]]), drawn[1]
 
     def _levels(self, q: Array) -> Array:

@@ -55,21 +55,6 @@ def log_prob(
     return jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(logits), occupied[:, None], axis=1))
 
 
-def sample_and_log_prob(
-    key: Array,
-    log_w: Array,
-    table: Array,
-    spins: tuple[int, ...],
-    learned: Learned,
-    start: Any,
-    *,
-    bosons: bool = False,
-) -> tuple[Array, Array]:
-    """A set (N,) and its ln p; learned(carry, rank) -> carry, logits (M,), from carry = start."""
-    uniform = jax.random.uniform(key, (sum(spins),))
-    return from_base(uniform, log_w, table, spins, learned, start, bosons=bosons)
-
-
 def from_base(
     uniform: Array,
     log_w: Array,
@@ -80,7 +65,10 @@ def from_base(
     *,
     bosons: bool = False,
 ) -> tuple[Array, Array]:
-    """The same set for the same uniform numbers (N,): each is where one particle falls in its conditional."""
+    """A set (N,) and its ln p; learned(carry, rank) -> carry, logits (M,), from carry = start.
+
+    Each of the uniform numbers (N,) is where one particle falls in its conditional.
+    """
 
     def place(state: Any, step: tuple[Rank, Array]) -> tuple[Any, Array]:
         (before, total, carry), (rank, uniform) = state, step

@@ -49,7 +49,7 @@ class AmongProtons(eqx.Module):
     up: int = eqx.field(static=True)
     length: float = eqx.field(static=True)
     network: ElectronNetwork
-    backflow: Array | np.ndarray  # (width, 3)
+    backflow: Array | None  # (width, 3)
     jastrow: Array  # (width,)
     log_decay: dict[str, Array]  # 1/a0, of the cusps
 
@@ -81,7 +81,7 @@ class AmongProtons(eqx.Module):
         """z (N, 3)."""
         n = len(x)
         position = Jet(x, jnp.eye(3 * n).reshape(n, 3, 3 * n), jnp.zeros_like(x)) if isinstance(h, Jet) else x
-        return jets.plus(position, jets.linear(h, jnp.asarray(self.backflow)))
+        return position if self.backflow is None else jets.plus(position, jets.linear(h, self.backflow))
 
     def boundary(self, wave: Array, z: Carried) -> Carried:
         """i theta.(sum of z of spin up - that of spin down), wave theta (3,) in 1/box."""

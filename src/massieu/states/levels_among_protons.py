@@ -6,8 +6,8 @@
 V_S is the screened field of the protons that `Pairing` has between plane waves.  Bare levels have v = 0.  Dressed ones
 have the cusps of the protons, v(r) = sum_I u_p(r - S_I), as the Jastrow factor of many electrons does, so that
 determinants of chi are orthonormal.  (The mean over the other electrons of their pair factors could be in v too, for
-overlaps of states that differ in one electron; without it they cost below 1e-3 k_B per atom.)  Integrals are sums over
-a grid, by fast Fourier transforms.
+overlaps of states that differ in one electron; without it those of cusps alone cost below 1e-3 k_B an atom.)  Integrals
+are sums over a grid, by fast Fourier transforms.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class DressedLevels(LevelsAmongProtons):
 
     def _waves(self) -> np.ndarray:
         """Integer momenta (grid, grid, grid, 3) in the order of the transforms."""
-        axis = np.fft.fftfreq(self.grid, 1 / self.grid)
+        axis = np.rint(np.fft.fftfreq(self.grid, 1 / self.grid)).astype(int)
         return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
 
     def _between(self, values: Array) -> Array:
@@ -160,8 +160,7 @@ class DressedLevels(LevelsAmongProtons):
         """V_S on the grid, in units of (2 pi/L)^2."""
         q = self._waves()
         strength, screening = np.exp(self.field.log_field)
-        towers = [jnp.exp(-2j * math.pi * q[..., i].reshape(-1, 1) * protons[None, :, i]) for i in range(3)]
-        rho = jnp.mean(towers[0] * towers[1] * towers[2], axis=1).reshape(q.shape[:3])
+        rho = jnp.mean(plane_waves(protons, q.reshape(-1, 3)), axis=0).conj().reshape(q.shape[:3])
         squared = np.sum(q**2, axis=-1)
         of_waves = np.where(squared > 0, -strength / (squared + screening), 0.0)
         return jnp.fft.ifftn(of_waves * rho).real * self.grid**3

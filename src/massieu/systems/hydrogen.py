@@ -56,6 +56,11 @@ class Atoms(eqx.Module):
     psi: Any
     occupation: Any = None  # p(n|S) of thermal electrons
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether electrons are in several states at one S whose norms and overlaps are not known."""
+        return self.occupation is not None and not self.psi.orthonormal
+
 
 class Ions(NamedTuple):
     """What classical protons add to totals: ideal parts of F and E (Ry), S (k_B), and the offset of -ln p(S)."""

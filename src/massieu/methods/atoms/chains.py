@@ -58,7 +58,7 @@ def start(system: Hydrogen, rho: Atoms, groups: int, per_group: int, key: Array)
     twist = jnp.arange(groups) % twists
     label, u = jnp.zeros((groups, per_group, 0), int), jnp.zeros((groups, per_group, 0))
     if rho.occupation is not None:
-        at = jax.lax.map(lambda a: rho.psi.around(*a), (twist, protons))
+        at = around(rho, twist, protons)
         u = jax.random.uniform(of_label, (groups, labels_of(rho, per_group), system.n))
         label = labels(rho, at, u, per_group)
     step, baseline = jnp.asarray(0.1 * spacing, float), jnp.full(twists, jnp.nan, float)
@@ -98,14 +98,14 @@ def warped(before: Array, after: Array, x: Array) -> Array:
 
 def labels_of(rho: Atoms, per_group: int) -> int:
     """How many labels the walkers of one S have: one each, or fewer where averages at one (S, n) are needed."""
-    if rho.psi.orthonormal:
+    if not rho.overlapping:
         return per_group
     return next(count for count in range(max(1, per_group // REPLICAS), 0, -1) if per_group % count == 0)
 
 
 def states_of(rho: Atoms, walkers: AtomWalkers) -> int:
     """How many states of unknown norm the walkers of one S are in: scores of Psi are centred in each of them."""
-    return 1 if rho.occupation is None or rho.psi.orthonormal else walkers.u.shape[1]
+    return walkers.u.shape[1] if rho.overlapping else 1
 
 
 def labels(rho: Atoms, at: Any, u: Array, per_group: int) -> Array:
@@ -114,10 +114,14 @@ def labels(rho: Atoms, at: Any, u: Array, per_group: int) -> Array:
     return jnp.repeat(found, per_group // u.shape[1], axis=1)
 
 
+def around(rho: Atoms, twist: Array, protons: Array) -> Any:
+    """What the electrons of one S have in common, for each S (G, ..)."""
+    return jax.lax.map(lambda at: rho.psi.around(*at), (twist, protons))
+
+
 def surroundings(rho: Atoms, walkers: AtomWalkers) -> Any:
-    """What the electrons of one S have in common, once for each S and repeated for its walkers (B, ..)."""
-    found = jax.lax.map(lambda at: rho.psi.around(*at), (walkers.twist, walkers.protons))
-    return repeated(rho, found, walkers)
+    """The same once for each S, and repeated for its walkers (B, ..)."""
+    return repeated(rho, around(rho, walkers.twist, walkers.protons), walkers)
 
 
 def repeated(rho: Atoms, found: Any, walkers: AtomWalkers) -> Any:
@@ -142,9 +146,9 @@ def follow(system: Hydrogen, rho: Atoms, walkers: AtomWalkers, key: Array, kind:
     protons = jax.vmap(rho.protons.from_base)(z)[0]
     carry = jax.vmap(jax.vmap(warped, (None, None, 0)))
     walkers = walkers._replace(z=z, protons=protons, x=carry(walkers.protons, protons, walkers.x))
-    shared = jax.lax.map(lambda at: rho.psi.around(*at), (walkers.twist, walkers.protons))
-    swaps = rho.occupation is not None and rho.psi.orthonormal
-    if rho.occupation is not None and not swaps:
+    shared = around(rho, walkers.twist, walkers.protons)
+    swaps = rho.occupation is not None and not rho.overlapping
+    if rho.overlapping:
         u = walkers.u + hop * jax.random.normal(jax.random.fold_in(of_z, 1), walkers.u.shape)
         u = u - jnp.floor(u)
         walkers = walkers._replace(u=u, label=labels(rho, shared, u, walkers.x.shape[1]))

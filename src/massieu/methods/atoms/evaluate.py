@@ -65,7 +65,7 @@ def evaluate_hydrogen(
 
 def _entropy_loss(rho: Atoms, walkers: AtomWalkers, key: Any) -> EntropyLoss | None:
     """What overlaps between thermal electrons' states cost, at some of the proton configurations; None without any."""
-    if rho.occupation is None or rho.psi.orthonormal:
+    if not rho.overlapping:
         return None
     some = np.arange(OVERLAPPED) % len(walkers.protons)  # with an n of its own each
     return entropy_loss(rho, walkers.twist[some], walkers.protons[some], key)
@@ -107,12 +107,10 @@ def _results(
     }  # fmt: skip
     if system.has_pressure:
         observables["pressure"] = of(np.asarray(system.pressure(kinetic, potential))).as_dict()
-    F, S = of(every, ions.F), of(-of_label - log_prob[:, None], ions.S)
+    F, S = _less(of(every, ions.F), loss, -1 / beta), _less(of(-of_label - log_prob[:, None], ions.S), loss)
     if system.electrons == "thermal":
         observables["S_electrons"] = _less(of(-of_label), loss).as_dict()
-    if loss is not None:
-        F, S = _less(F, loss, -1 / beta), _less(S, loss)
-        observables |= loss.as_dict()
+    observables |= {} if loss is None else loss.as_dict()
     for name, total in (("F", F), ("E", of(local, ions.E)), ("S", S)):
         observables[f"{name}_per_atom"] = Estimate(total.value / system.n, total.error / system.n).as_dict()
     if not system.clamped:

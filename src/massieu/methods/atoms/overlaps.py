@@ -62,18 +62,20 @@ def entropy_loss(rho: Atoms, twist: Array, protons: Array, key: Array) -> Entrop
     """Averaged over proton configurations (G, n, 3) with one n each; x64 must be on."""
     arrays, rest = eqx.partition(rho, lambda leaf: isinstance(leaf, jax.Array))
 
-    @jax.jit
-    def one(arrays: Any, twist: Array, protons: Array, key: Array) -> tuple[Array, Array]:
-        rho = eqx.combine(arrays, rest)
+    def one(rho: Atoms, twist: Array, protons: Array, key: Array) -> tuple[Array, Array]:
         shared = rho.psi.around(twist, protons)
         of_label, of_partners, of_chains = jax.random.split(key, 3)
         label = rho.occupation.sample(of_label, shared)
         chosen = partners(rho, shared, label, of_partners)
         return chosen.weights, squared_overlaps(rho.psi, shared, chosen.labels, of_chains)
 
-    keys = jax.random.split(key, len(protons))
-    found = [one(arrays, *row) for row in zip(twist, protons, keys, strict=True)]
-    weights, squared = (np.stack([np.asarray(row[i]) for row in found]) for i in range(2))
+    @jax.jit
+    def every(arrays: Any, rows: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        rho = eqx.combine(arrays, rest)
+        return jax.lax.map(lambda row: one(rho, *row), rows)
+
+    rows = twist, protons, jax.random.split(key, len(protons))
+    weights, squared = (np.asarray(v) for v in every(arrays, rows))
     of_kind = np.sum((weights * squared).reshape(len(weights), 2, -1), axis=2)
     return EntropyLoss(statistics.mean(of_kind.sum(axis=1)), statistics.mean(of_kind[:, 0]),
                        statistics.mean(of_kind[:, 1]), statistics.mean(squared.mean(axis=1)),

@@ -52,8 +52,7 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, options: AtomOptions) -> 
     psi, static_psi = trainable(rho.psi)
     occupation, static_occupation = trainable(rho.occupation)
     params = (protons, psi, occupation)
-    overlap = rho.occupation is not None and not rho.psi.orthonormal
-    optimisers = _optimisers(overlap or system.n <= FEW, beta, options)
+    optimisers = _optimisers(rho.overlapping or system.n <= FEW, beta, options)
     groups, per_group = chains.groups_of(system, options.batch, options.walkers)
     walkers = chains.start(system, rho, groups, per_group, jax.random.key(options.seed + 1))
     opt_state = tuple(o.init(part) for o, part in zip(optimisers, params, strict=True))
@@ -74,11 +73,11 @@ def problem(system: Hydrogen, rho: Atoms, beta: float, options: AtomOptions) -> 
         local = found.kinetic + found.potential + log_labels / beta  # kT ln p(n|S): nothing for the ground state
         f = jnp.mean(local.real, axis=1) + log_prob / beta
         residual, baseline = _less_baseline(f, walkers)
-        own = _centred(local, chains.states_of(rho, walkers))
-        if overlap:
-            loss = local_loss(rho, at, walkers.x, chains.states_of(rho, walkers)) / beta
-            loss = clipped(loss.reshape(-1), CLIP_LOSS).reshape(loss.shape)
-            own = own + _centred(loss, chains.states_of(rho, walkers))
+        states, total = chains.states_of(rho, walkers), local
+        if rho.overlapping:
+            loss = local_loss(rho, at, walkers.x, states).reshape(-1) / beta
+            total = local + clipped(loss, CLIP_LOSS).reshape(local.shape)
+        own = _centred(total, states)
         parts = [clipped(own.real.reshape(-1), options.clip_energy)]
         parts += [] if rho.psi.is_real else [clipped(own.imag.reshape(-1), options.clip_energy)]
         of_psi, of_s = jnp.concatenate(parts), _scores_protons(state.params[0], rho, walkers.z)
