@@ -27,7 +27,8 @@ test: lint types examples
 
 # what trains to a physical value
 acceptance: $(VENV)/.installed
-	$(PYTEST) -m "acceptance and not validation" --durations 15 tests
+	$(LIGHT) $(PYTEST) -m "acceptance and not validation" --durations 15 tests/contract
+	$(PYTEST) -m "acceptance and not validation" --durations 15 --ignore tests/contract tests
 
 # further exact and published values, some minutes each: before a release, or when the physics that they test changes
 validation: $(VENV)/.installed

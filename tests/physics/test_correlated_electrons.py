@@ -348,6 +348,7 @@ def test_few_electrons_reach_their_exact_values(key):
     assert run.S.value == pytest.approx(S, rel=0.02)
 
 
+@pytest.mark.validation
 @pytest.mark.acceptance
 def test_two_spins_reach_the_extrapolated_diagonalisation():
     """Two up, one down, rs 2, theta 0.5: -2.0550(3), 2.5122, 2.272 by diagonalisation, extrapolated in the basis."""

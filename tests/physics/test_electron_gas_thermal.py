@@ -31,9 +31,8 @@ def _exact(n, dim, rs, theta, twist):
     raise KeyError
 
 
-@pytest.mark.parametrize(("n", "dim", "rs", "theta", "twist"), [
-    (2, 2, 10.0, 0.5, 0.0), pytest.param(3, 2, 5.0, 0.25, 0.25, marks=pytest.mark.validation),
-])  # fmt: skip
+@pytest.mark.validation
+@pytest.mark.parametrize(("n", "dim", "rs", "theta", "twist"), [(2, 2, 10.0, 0.5, 0.0), (3, 2, 5.0, 0.25, 0.25)])
 def test_free_energy_is_an_upper_bound_within_half_a_percent(n, dim, rs, theta, twist):
     gas = ms.ElectronGas(n=n, dim=dim, rs=rs, theta=theta, twist=str(twist))
     run = ms.minimize(gas, states="flow", steps=60, batch=256, samples=6000, seed=1, remix=30)

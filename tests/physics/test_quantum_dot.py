@@ -115,7 +115,8 @@ def test_correlated_states_of_a_pair_meet_the_exact_values(options):
     _is_met(run, exact.F.value, exact.E.value, exact.S.value if exact.S else 0.0)
 
 
-@pytest.mark.parametrize(("kappa", "beta"), [pytest.param(2.0, 10.0, marks=pytest.mark.validation), (2.0, 2.0)])
+@pytest.mark.validation
+@pytest.mark.parametrize(("kappa", "beta"), [(2.0, 10.0), (2.0, 2.0)])
 def test_correlated_states_of_three_meet_the_exact_values(kappa, beta):
     run = ms.minimize(ms.QuantumDot(n=3, kappa=kappa, beta=beta), samples=100_000, seed=1)
     _is_met(run, *THREE[kappa, beta])
