@@ -10,7 +10,7 @@ from massieu.methods.atoms import equation_of_state
 from massieu.observables.consistency import checks
 from massieu.principle import Estimate
 from massieu.report.tables import consistency_table
-from massieu.runs import sweep
+from massieu.runs import sweep_table
 from massieu.systems import Hydrogen
 
 
@@ -48,7 +48,7 @@ def test_ideal_ions_are_consistent_in_their_units():
     for row in rows:
         assert row["measured"] == pytest.approx(row["difference"], rel=1e-5)  # of the cubic
     assert [row["from"] for row in rows[:3]] == pytest.approx([1.36, 1.38, 1.4])
-    assert len(sweep.as_csv(rows).splitlines()) == len(rows) + 1
+    assert len(sweep_table.as_csv(rows).splitlines()) == len(rows) + 1
     assert len(consistency_table(rows).splitlines()) == len(rows) + 1
 
 

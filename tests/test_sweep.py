@@ -11,7 +11,7 @@ import massieu as ms
 from massieu.cli.main import main
 from massieu.methods.method import method_of
 from massieu.progress import Silent
-from massieu.runs import checkpoint, sweep
+from massieu.runs import checkpoint, sweep_plan, sweep_task
 from massieu.runs.directory import identity, read_config
 from massieu.systems import SK, ElectronGas, Ising
 
@@ -116,30 +116,30 @@ def test_other_shapes_mean_a_fresh_start_and_are_said(finished):
 
 
 def test_neighbours_are_the_nearest_points_before_along_real_parameters():
-    plan = sweep.plan(ElectronGas, {"rs": (1.0, 5.0), "theta": (0.2, 0.4), "n": (2, 3)}, {})
-    start = {point.name: sweep.nearest(plan, point) for point in plan.points}
+    plan = sweep_plan.plan(ElectronGas, {"rs": (1.0, 5.0), "theta": (0.2, 0.4), "n": (2, 3)}, {})
+    start = {point.name: sweep_plan.nearest(plan, point) for point in plan.points}
     assert start["rs-1_theta-0.2_n-2"] is None and start["rs-1_theta-0.2_n-3"] is None
     assert start["rs-1_theta-0.4_n-3"].name == "rs-1_theta-0.2_n-3"
     assert start["rs-5_theta-0.2_n-2"].name == "rs-1_theta-0.2_n-2"
     last = plan.points[-1]
-    assert sweep.nearest(plan, last, failed=("rs-1_theta-0.4_n-3",)).name == "rs-5_theta-0.2_n-3"
+    assert sweep_plan.nearest(plan, last, failed=("rs-1_theta-0.4_n-3",)).name == "rs-5_theta-0.2_n-3"
 
 
 @pytest.mark.acceptance
 def test_a_point_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
-    real = sweep.minimize
+    real = sweep_task.minimize
 
     def broken(system, **options):
         if system.beta == 0.3:
             raise ms.RunError("diverged at step 1")
         return real(system, **options)
 
-    monkeypatch.setattr(sweep, "minimize", broken)
+    monkeypatch.setattr(sweep_task, "minimize", broken)
     assert main([*SWEEP, "--out", str(tmp_path / "s")]) == 1
     captured = capsys.readouterr()
     assert "1 of 2 points: beta-0.3" in captured.err and "diverged at step 1" in captured.out
     assert [float(row["beta"]) for row in _table(tmp_path / "s")] == [0.5]
-    monkeypatch.setattr(sweep, "minimize", real)
+    monkeypatch.setattr(sweep_task, "minimize", real)
     assert main([*SWEEP, "--out", str(tmp_path / "s")]) == 0
     assert len(_table(tmp_path / "s")) == 2
 
@@ -190,7 +190,7 @@ def test_directory_of_something_else_is_left_alone(tmp_path, refused):
     ],
 )
 def test_no_two_points_share_a_directory(kind, grid, names):
-    points = sweep.plan(ms.systems.SYSTEMS[kind], {"n": 4, **grid} if kind == "sk" else grid, {}).points
+    points = sweep_plan.plan(ms.systems.SYSTEMS[kind], {"n": 4, **grid} if kind == "sk" else grid, {}).points
     assert len({point.name for point in points}) == len(points) == np.prod([len(values) for values in grid.values()])
     assert points[0].name.startswith(names)
     if "beta" in grid:
@@ -219,7 +219,7 @@ def test_point_is_believed_only_if_it_is_of_this_sweep(finished, tmp_path, capsy
 
 
 def test_plan_from_python_takes_tuples():
-    plan = sweep.plan(Ising, {"l": 2, "beta": (0.1, 0.2)}, {"steps": 2})
+    plan = sweep_plan.plan(Ising, {"l": 2, "beta": (0.1, 0.2)}, {"steps": 2})
     assert [point.system.beta for point in plan.points] == [0.1, 0.2]
 
 

@@ -23,7 +23,8 @@ from massieu.version import __version__
 class Command(NamedTuple):
     """Its line of help, the module and function that run it, and what one wants to do with it.
 
-    computes: whether it needs jax; of_system: whether its first argument is the name of a system.
+    computes: whether it needs jax; of_system: whether its first argument is the name of a system; unless: the flag with
+    which it is not.
     """
 
     help: str
@@ -32,6 +33,7 @@ class Command(NamedTuple):
     aim: str
     computes: bool = True
     of_system: bool = False
+    unless: str = ""
 
 
 TRAIN, KNOW, READ, DATA, OWN, SHELL = (
@@ -46,7 +48,10 @@ COMMANDS = {
     "run": Command("minimise the free energy of a system", "training", "run", TRAIN, of_system=True),
     "resume": Command("continue a run from its last checkpoint", "training", "resume", TRAIN),
     "evaluate": Command("average again with frozen parameters and more samples", "training", "evaluate", TRAIN),
-    "sweep": Command("a grid of runs over parameters given with commas", "training", "sweep", TRAIN, of_system=True),
+    "sweep": Command(
+        "a grid of runs over parameters given with commas", "sweep", "sweep", TRAIN, of_system=True, unless="--retry"
+    ),
+    "status": Command("how far the points of a sweep are", "sweep", "status", TRAIN, computes=False),
     "hugoniot": Command("shock states of an equation of state of hydrogen", "shock", "hugoniot", TRAIN),
     "list": Command("systems, one line each", "listing", "list_systems", KNOW, computes=False),
     "reference": Command("exact or independent values", "values", "reference", KNOW, of_system=True),
@@ -122,7 +127,7 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise InputError(f"{name}: must be one of {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     command = COMMANDS[name]
-    if command.of_system:
+    if command.of_system and not (command.unless and rest and rest[0].split("=")[0] == command.unless):
         check_name(rest, name)
     if command.computes:
         _configure_jax()

@@ -1,4 +1,4 @@
-"""run, resume, evaluate, sweep, report: the commands that train a density and show it."""
+"""run, resume, evaluate, report: the commands that train a density and show it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from massieu.cli import arguments as flags
 from massieu.cli.arguments import Parser, checked, named_system, system_parser
 from massieu.cli.data import continue_fit, is_fit
 from massieu.cli.main import COMMANDS
-from massieu.errors import InputError, RunError, require
+from massieu.errors import InputError, require
 from massieu.methods.method import method_of
 from massieu.progress import Lines
 from massieu.report.results import results_table
 from massieu.report.run import Run, minimize
-from massieu.report.tables import consistency_table, sweep_table
-from massieu.runs import sweep as grid
 from massieu.runs.continued import evaluate_folder
 from massieu.runs.continued import resume as resume_folder
 from massieu.runs.directory import existing, name_of, read_summary
@@ -28,7 +26,6 @@ from massieu.runs.lock import held
 from massieu.runs.loggers import LOGGERS, check_logger, logger
 from massieu.runs.run import chosen_beta
 from massieu.runs.stopping import told
-from massieu.systems.table import parameters
 from massieu.version import __version__
 
 
@@ -105,34 +102,6 @@ def evaluate(arguments: list[str]) -> int:
     folder = Path(values.dir)
     with held(existing(folder)):
         _finish(evaluate_folder(folder, values.samples, flags.progress(values), values.finite_size), folder)
-    return 0
-
-
-def sweep(arguments: list[str]) -> int:
-    """A grid of runs."""
-    kind, rest = named_system(arguments)
-    parser = system_parser(kind, "sweep", lists=True)
-    flags.add_training(parser, kind, rest)
-    parser.add_argument("--out", metavar="DIR", help="directory of the sweep; the same command again continues it")
-    parser.add_argument("--dry-run", action="store_true", help="print the points and stop")
-    flags.add_progress(parser)
-    asked = parser.parse(rest)
-    values = vars(asked)
-    given = {flag: values[flag] for flag in parameters(kind) if values[flag] is not None}
-    plan = grid.plan(kind, given, flags.training(values, kind))
-    if values["dry_run"]:
-        print("\n".join(grid.described(plan)))
-        return 0
-    if values["out"] is None:
-        raise InputError("out = None: must be given, the directory of the sweep")
-
-    rows, checks, failed = grid.run(plan, Path(values["out"]), lambda: flags.progress(asked), Run.report)
-    print(sweep_table(rows))
-    if checks:
-        print(consistency_table(checks))
-    print(f"sweep: {Path(values['out']) / 'sweep.csv'}")
-    if failed:
-        raise RunError(f"{len(failed)} of {len(plan.points)} points: {', '.join(failed)}; the rest is done")
     return 0
 
 

@@ -13,7 +13,11 @@ from massieu.errors import InputError, RunError, did_you_mean, require
 from massieu.progress import Lines, Silent
 from massieu.report.page import table
 from massieu.report.tables import cells, sweep_table
-from massieu.runs import sweep as grid
+from massieu.runs import sweep_plan
+from massieu.runs.cluster import cluster as cluster_of
+from massieu.runs.jobs import conductor
+from massieu.runs.sweep import run
+from massieu.runs.sweep_table import as_csv
 from massieu.systems.base import AbstractSystem
 
 
@@ -44,7 +48,7 @@ class Table:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write sweep.csv."""
-        Path(path).write_text(grid.as_csv(self.rows))
+        Path(path).write_text(as_csv(self.rows))
         return Path(path)
 
     def to_pandas(self) -> Any:
@@ -61,20 +65,31 @@ class Table:
         return table(head, rows)
 
 
-def sweep(kind: type[AbstractSystem], *, out: str | Path | None = None, progress: bool = False, **given: Any) -> Table:
+def sweep(
+    kind: type[AbstractSystem],
+    *,
+    out: str | Path | None = None,
+    progress: bool = False,
+    cluster: str | None = None,
+    jobs: int | None = None,
+    **given: Any,
+) -> Table:
     """A run at every point of a grid; neighbours start from each other's parameters, a sweep in `out` is continued.
 
     kind: a class of systems; given: its parameters, those with several values as lists, tuples or arrays, and options
     of the training (steps, batch, seed, ...).  out: directory of the sweep (default: a temporary one, not kept).
+    cluster: local or slurm, where `jobs` points (default 2) run at once as processes or jobs of their own.
     InputError for what cannot work at any point; RunError if a point failed, once the others are done.
     """
-    names = grid.public_names(kind)
+    require(jobs is None or cluster is not None, "jobs", jobs, "given with cluster")
+    conduct = None if cluster is None else conductor(cluster_of(cluster, jobs))
+    names = sweep_plan.public_names(kind)
     parameters = {names[name]: _values(value) for name, value in given.items() if name in names}
     options = {name: value for name, value in given.items() if name not in names}
-    plan = grid.plan(kind, parameters, options)
+    plan = sweep_plan.plan(kind, parameters, options)
     with tempfile.TemporaryDirectory(prefix="massieu-") as temporary:
         folder = Path(temporary) / "sweep" if out is None else Path(out)
-        outcome = grid.run(plan, folder, Lines if progress else Silent)
+        outcome = run(plan, folder, Lines if progress else Silent, conduct=conduct)
     if outcome.failed:
         raise RunError(f"{len(outcome.failed)} of {len(plan.points)} points: {', '.join(outcome.failed)}")
     return Table(outcome.rows)

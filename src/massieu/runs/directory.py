@@ -118,7 +118,7 @@ def read_config(folder: Path) -> tuple[AbstractSystem, float, Options]:
     try:
         content = yaml.safe_load((folder / "config.yaml").read_text())
         parameters, name = dict(content["parameters"]), content["system"]
-        kind = _class_of(folder, name, content.get("class"))
+        kind = class_named(folder, name, content.get("class"))
         chosen = parameters["beta"] if "beta" in fields_of(kind) else parameters.pop("beta", None)
         system = make_system(kind, parameters, _given_arrays(folder))
         own = system.own_beta
@@ -170,7 +170,7 @@ def read_start(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((folder / "config.yaml").read_text()).get("start") or {})
 
 
-def _class_of(folder: Path, name: str, place: str | None) -> type[AbstractSystem]:
+def class_named(folder: Path, name: str, place: str | None) -> type[AbstractSystem]:
     """The class in the table; InputError where the run is of another one (version 0.1.0 did not record it)."""
     kind = SYSTEMS.get(name)
     if kind is None or place not in (None, place_of(kind)):

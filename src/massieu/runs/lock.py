@@ -36,8 +36,14 @@ def held(folder: Path | None, say: Callable[[str], Any] = print) -> Iterator[Non
         path.unlink(missing_ok=True)
 
 
+def holder(folder: Path) -> str | None:
+    """Who writes there, as far as this machine can know: a process of another one is believed to be alive."""
+    owner = _owner(folder / NAME)
+    return None if owner is None or _is_dead(owner) else f"process {owner['pid']} on {owner['host']}"
+
+
 def _create(path: Path, say: Callable[[str], Any]) -> None:
-    me = to_json({"host": socket.gethostname(), "pid": os.getpid(), "since": _since(os.getpid())})
+    me = to_json({"host": socket.gethostname(), "pid": os.getpid(), "since": _since(os.getpid()), "job": _job()})
     while True:
         try:
             file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
@@ -54,7 +60,7 @@ def _break(path: Path, say: Callable[[str], Any]) -> None:
     owner = _owner(path)
     if owner is None and not path.exists():  # given back since
         return
-    if owner is None or owner["host"] != socket.gethostname() or _lives(owner):
+    if owner is None or not _is_dead(owner):
         who = "another process" if owner is None else f"process {owner['pid']} on {owner['host']}"
         raise InUse(
             f"{path.parent}: must be in use by one process at a time, {who} holds {NAME} (remove it if it died)"
@@ -73,9 +79,23 @@ def _break(path: Path, say: Callable[[str], Any]) -> None:
 def _owner(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text())
-        return {"host": str(found["host"]), "pid": int(found["pid"]), "since": str(found["since"])}
+        number, times = found.get("job") or ("", 0)
+        known = {"host": str(found["host"]), "pid": int(found["pid"]), "since": str(found["since"])}
+        return known | {"job": (str(number), int(times))}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _is_dead(owner: dict[str, Any]) -> bool:
+    """Known of a process of this machine, and of an earlier start of this very job, which Slurm ended and requeued."""
+    (job, started), (mine, now) = owner["job"], _job()
+    requeued = bool(job) and job == mine and started < now
+    return requeued or (owner["host"] == socket.gethostname() and not _lives(owner))
+
+
+def _job() -> tuple[str, int]:
+    """The job of Slurm that this process belongs to, empty where it is none, and how often it was requeued."""
+    return os.environ.get("SLURM_JOB_ID", ""), int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
 def _lives(owner: dict[str, Any]) -> bool:

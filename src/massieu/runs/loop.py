@@ -61,7 +61,7 @@ def train(
             if callback is not None and _called(callback, state, row, folder):
                 break
         saving.save(state, rows)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # SystemExit: what submitit makes of the signal before a job is preempted
         progress.close()
         saving.anew(state, rows)
         raise
