@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 OUT ?= runs/demo
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # tests that compile more than they compute: programs that are quick to make
+COMPILED := tests/contract tests/test_run.py tests/test_every_kind.py tests/test_finished_runs.py tests/test_documented.py \
+	tests/test_sweep.py tests/test_cluster.py tests/test_systems.py tests/test_own_systems.py tests/physics/test_hydrogen.py \
+	tests/physics/test_hydrogen_gradients.py tests/physics/test_momentum_distribution.py tests/physics/test_vector_spins.py
 LIGHT := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 .PHONY: demo quick test acceptance validation lowest docs dist install lint types examples list clean
@@ -27,8 +30,8 @@ test: lint types examples
 
 # what trains to a physical value
 acceptance: $(VENV)/.installed
-	$(LIGHT) $(PYTEST) -m "acceptance and not validation" --durations 15 tests/contract
-	$(PYTEST) -m "acceptance and not validation" --durations 15 --ignore tests/contract tests
+	$(LIGHT) $(PYTEST) -m "acceptance and not validation" --durations 15 $(COMPILED)
+	$(PYTEST) -m "acceptance and not validation" --durations 15 $(COMPILED:%=--ignore %) tests
 
 # further exact and published values, some minutes each: before a release, or when the physics that they test changes
 validation: $(VENV)/.installed

@@ -3,7 +3,7 @@
 import pytest
 from benchmarks import calibration
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.validation]
 
 
 @pytest.fixture(scope="module")

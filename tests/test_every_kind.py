@@ -9,7 +9,8 @@ from massieu.learning.fit import fit
 from massieu.learning.inverse_ising import inverse_ising
 
 TINY = {"steps": 2, "batch": 16, "samples": 100, "reference": False}
-LONG = pytest.mark.acceptance
+LONG = dict.fromkeys(("gas", "correlated", "hydrogen"), pytest.mark.acceptance)
+LONG |= dict.fromkeys(("many", "protons"), (pytest.mark.acceptance, pytest.mark.validation))
 KINDS = {
     "ising": (lambda: ms.Ising(l=3), {}),
     "sk": (lambda: ms.SK(n=5), {}),
@@ -37,10 +38,7 @@ def _nothing_is_promoted():
     jax.config.update("jax_compilation_cache_dir", cache)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(k, marks=LONG if k in ("gas", "correlated", "many", "hydrogen", "protons") else ()) for k in KINDS],
-)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=LONG.get(kind, ())) for kind in KINDS])
 def test_two_steps_of_each_kind(kind, tmp_path):
     system, options = KINDS[kind]
     found = ms.minimize(system(), out=tmp_path / "run", **TINY, **options)

@@ -132,7 +132,7 @@ def _silent(rng):
 
 
 @pytest.mark.parametrize("make", [_one_flip, _silent, lambda rng: _alike(rng, 5)])
-@pytest.mark.parametrize("prior", [0.3, 1.0])
+@pytest.mark.parametrize("prior", [0.3, pytest.param(1.0, marks=pytest.mark.validation)])
 def test_maximum_at_infinity_is_that_of_the_penalised_likelihood(make, prior):
     """Spins that never flip, or are always alike: within 0.05 of the enumerated maximum, and nothing is doubted."""
     spins = make(np.random.default_rng(3))

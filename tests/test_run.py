@@ -362,7 +362,7 @@ def test_training_stops_at_the_target_error():
     assert 10 <= len(run.metrics) < 500
 
 
-@pytest.mark.parametrize("sampler", ["direct", "mala"])
+@pytest.mark.parametrize("sampler", [pytest.param("direct", marks=pytest.mark.validation), "mala"])
 @pytest.mark.acceptance
 def test_density_matrix_run_resumes_to_the_same_bits(tmp_path, sampler):
     """Electrons: parameters, optimiser, walkers and mixed determinants all come back; one mixing on each side."""

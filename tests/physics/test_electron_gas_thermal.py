@@ -57,6 +57,7 @@ def test_ground_state_of_an_open_shell_mixes_its_determinants():
     assert run.E.value < row["E"] + 0.005 * abs(row["E"]) + 2 * run.E.error
 
 
+@pytest.mark.validation
 def test_pair_of_opposite_spins_reaches_its_ground_state():
     gas = ms.ElectronGas(n=2, rs=5.0, theta=0.0625, polarised=False)
     exact = next(e for e in DATA["unpolarised_pair"] if e["key"] == "ueg.2d.unpol.N2.rs5.Theta0.0625")

@@ -205,7 +205,7 @@ def correlated(x64):
     rho = method_of(system).ansatz(system, method_of(system).configure(system, width=4, depth=1))
     part, static = trainable(rho.psi)
     rho = eqx.tree_at(lambda r: r.psi, rho, eqx.combine(moved(part, 0.2, jax.random.key(3)), static))
-    walkers = sampled(system, rho, 768, 8, 4)
+    walkers = sampled(system, rho, 512, 8, 4)
     energy = compiled(rho, lambda rho, walkers: free(rho, system, walkers))
     return system, rho, walkers, energy(rho, walkers), energy
 

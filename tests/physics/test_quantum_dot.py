@@ -102,7 +102,7 @@ def _is_met(run, F, E, S):
     "options",
     [
         {"kappa": 2.0, "beta": 10.0},
-        {"kappa": 1.0, "beta": 2.0, "polarised": False},
+        pytest.param({"kappa": 1.0, "beta": 2.0, "polarised": False}, marks=pytest.mark.validation),
         pytest.param({"kappa": 3.0, "beta": 2.4, "dim": 1}, marks=pytest.mark.validation),
         pytest.param({"kappa": 1.7, "beta": 1.3, "dim": 3}, marks=pytest.mark.validation),
         pytest.param({"kappa": 1.0, "beta": math.inf, "polarised": False}, marks=pytest.mark.validation),
@@ -130,6 +130,7 @@ def three():
     return ms.minimize(ms.QuantumDot(n=3, kappa=2.0, beta=2.0), states="flow", steps=150, samples=8000, seed=0)
 
 
+@pytest.mark.validation
 def test_three_electrons_are_near_and_not_below_the_exact_free_energy(three):
     exact = THREE[2.0, 2.0]
     assert -4 * three.F.error < three.F.value - exact[0] < 0.025 + 4 * three.F.error
@@ -137,6 +138,7 @@ def test_three_electrons_are_near_and_not_below_the_exact_free_energy(three):
     assert three.S.value == pytest.approx(exact[2], abs=0.12 + 4 * three.S.error)
 
 
+@pytest.mark.validation
 def test_samples_are_in_equilibrium(three):
     """Kinetic energy by parts; the centre of mass is an oscillator, whose virial vanishes exactly."""
     found = three.result.observables
