@@ -13,6 +13,7 @@ from .principle import Estimate as Estimate
 from .report.grid import sweep as sweep
 from .report.run import Run as Run
 from .report.run import minimize as minimize
+from .runs.cluster import cluster as cluster
 from .runs.continued import load as load
 from .runs.run import problem as problem
 from .systems.base import ClassicalSystem as ClassicalSystem

@@ -29,7 +29,7 @@ def sweep(arguments: list[str]) -> int:
         flags.add_progress(parser)
         asked = parser.parse(arguments)
         out = Path(asked.retry)
-        return _swept(sweep_plan.read_plan(out), out, asked, retry=True)
+        return _swept(sweep_plan.read_plan(out), out, asked, _conductor(asked), retry=True)
     kind, rest = named_system(arguments)
     parser = system_parser(kind, "sweep", lists=True)
     flags.add_training(parser, kind, rest)
@@ -40,18 +40,19 @@ def sweep(arguments: list[str]) -> int:
     asked = parser.parse(rest)
     values = vars(asked)
     given = {flag: values[flag] for flag in parameters(kind) if values[flag] is not None}
-    plan = sweep_plan.plan(kind, given, flags.training(values, kind))
+    plan, conduct = sweep_plan.plan(kind, given, flags.training(values, kind)), _conductor(asked)
     if values["dry_run"]:
         print("\n".join(sweep_plan.described(plan)))
         return 0
     if values["out"] is None:
         raise InputError("out = None: must be given, the directory of the sweep")
-    return _swept(plan, Path(values["out"]), asked)
+    return _swept(plan, Path(values["out"]), asked, conduct)
 
 
-def _swept(plan: sweep_plan.Plan, out: Path, asked: argparse.Namespace, retry: bool = False) -> int:
+def _swept(
+    plan: sweep_plan.Plan, out: Path, asked: argparse.Namespace, conduct: Conduct | None, retry: bool = False
+) -> int:
     """Run, and print the tables."""
-    conduct = _conductor(asked)
     rows, checks, failed = grid_of_runs.run(plan, out, lambda: flags.progress(asked), Run.report, conduct, retry)
     print(sweep_table(rows))
     if checks:

@@ -14,6 +14,7 @@ from massieu.progress import Lines, Silent
 from massieu.report.page import table
 from massieu.report.tables import cells, sweep_table
 from massieu.runs import sweep_plan
+from massieu.runs.cluster import Cluster
 from massieu.runs.cluster import cluster as cluster_of
 from massieu.runs.jobs import conductor
 from massieu.runs.sweep import run
@@ -70,19 +71,20 @@ def sweep(
     *,
     out: str | Path | None = None,
     progress: bool = False,
-    cluster: str | None = None,
-    jobs: int | None = None,
+    cluster: str | Cluster | None = None,
     **given: Any,
 ) -> Table:
     """A run at every point of a grid; neighbours start from each other's parameters, a sweep in `out` is continued.
 
     kind: a class of systems; given: its parameters, those with several values as lists, tuples or arrays, and options
     of the training (steps, batch, seed, ...).  out: directory of the sweep (default: a temporary one, not kept).
-    cluster: local or slurm, where `jobs` points (default 2) run at once as processes or jobs of their own.
+    cluster: where points run side by side, local (two processes), slurm, or `ms.cluster("slurm", jobs=8, gpus=1)`.
     InputError for what cannot work at any point; RunError if a point failed, once the others are done.
     """
-    require(jobs is None or cluster is not None, "jobs", jobs, "given with cluster")
-    conduct = None if cluster is None else conductor(cluster_of(cluster, jobs))
+    conduct = None
+    if cluster is not None:
+        require(out is not None, "out", out, "given with cluster, a directory that all its jobs see")
+        conduct = conductor(cluster_of(cluster) if isinstance(cluster, str) else cluster)
     names = sweep_plan.public_names(kind)
     parameters = {names[name]: _values(value) for name, value in given.items() if name in names}
     options = {name: value for name, value in given.items() if name not in names}

@@ -24,7 +24,7 @@ from massieu.runs import checkpoint
 from massieu.runs import cluster as clusters
 from massieu.runs.cluster import Cluster
 from massieu.runs.directory import read_finished
-from massieu.runs.lock import holder
+from massieu.runs.lock import holder, lives
 from massieu.runs.sweep_plan import Point
 from massieu.runs.sweep_task import Conduct, Finish, Task, Work
 from massieu.signals import deaf, terminable
@@ -48,11 +48,16 @@ def conductor(cluster: Cluster) -> Conduct:
 
 
 def submitted(out: Path) -> dict[str, str]:
-    """The numbers of the jobs that unfinished points were given to, by the names of the points."""
+    """The numbers of the jobs that unfinished points were given to, by the names of the points.
+
+    Jobs of this machine are processes: those that are dead do not count.
+    """
     try:
-        return dict(from_json((out / FOLDER / NUMBERS).read_text()))
-    except (OSError, ValueError, TypeError):
+        content = from_json((out / FOLDER / NUMBERS).read_text())
+        numbers, local = dict(content["jobs"]), content["cluster"] == "local"
+    except (OSError, ValueError, TypeError, KeyError):
         return {}
+    return {name: number for name, number in numbers.items() if not local or lives(int(number))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +172,8 @@ class _Hands:
             self.running[task.point.name] = task, job
             self.say(f"{task.label}: job {job.job_id}")
         numbers = {name: job.job_id for name, (_, job) in self.running.items()}
-        checkpoint.write_atomically(self.folder / NUMBERS, to_json(numbers, indent=2).encode())
+        content = {"cluster": self.cluster.name, "jobs": numbers}
+        checkpoint.write_atomically(self.folder / NUMBERS, to_json(content, indent=2).encode())
 
     def _can_begin(self, task: Task) -> bool:
         """It goes on from where it is saved, or the point that it starts from is done."""
@@ -186,6 +192,7 @@ class _Hands:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and not all(job.done() for job in jobs):
             time.sleep(0.1)
+        (self.folder / NUMBERS).unlink(missing_ok=True)
         raise kind(f"{kind.word}; the same command again continues the sweep") from None
 
 

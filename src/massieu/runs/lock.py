@@ -100,13 +100,18 @@ def _job() -> tuple[str, int]:
 
 def _lives(owner: dict[str, Any]) -> bool:
     """Whether the process is there, and is the one that made the lock and not a later one of the same number."""
+    return lives(owner["pid"]) and owner["since"] == _since(owner["pid"])
+
+
+def lives(pid: int) -> bool:
+    """Whether a process of this number is there, somebody else's too."""
     try:
-        os.kill(owner["pid"], 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:
         return True
-    return owner["since"] == _since(owner["pid"])
+    return True
 
 
 def _since(pid: int) -> str:
