@@ -154,8 +154,9 @@ class _Hands:
                 self.say(f"{task.label}: failed: {why} (log: {job.paths.stdout})")
                 continue
             self.done.add(name)
-            F = (read_finished(self.out / name) or {})["F"]
-            self.say(f"{task.label}: done, F {Estimate(F['value'], F['error'])}")
+            summary = read_finished(self.out / name)  # another node's file may take a moment to be seen
+            F = f", F {Estimate(summary['F']['value'], summary['F']['error'])}" if summary else ""
+            self.say(f"{task.label}: done{F}")
 
     def hand_out(self) -> None:
         """As many points as may run at once, each when the one that it starts from is done."""
