@@ -7,7 +7,8 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # tests that compile more than they compute: programs that are quick to make
 COMPILED := tests/contract tests/test_run.py tests/test_every_kind.py tests/test_finished_runs.py tests/test_documented.py \
 	tests/test_sweep.py tests/test_cluster.py tests/test_systems.py tests/test_own_systems.py tests/physics/test_hydrogen.py \
-	tests/physics/test_hydrogen_gradients.py tests/physics/test_momentum_distribution.py tests/physics/test_vector_spins.py
+	tests/physics/test_hydrogen_gradients.py tests/physics/test_momentum_distribution.py tests/physics/test_vector_spins.py \
+	tests/physics/test_electron_gas_thermal.py tests/physics/test_finite_size.py tests/physics/test_molecule.py
 LIGHT := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 .PHONY: demo quick test acceptance validation lowest docs dist install lint types examples list clean

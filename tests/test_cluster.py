@@ -293,7 +293,7 @@ def test_a_preempted_job_is_requeued_and_goes_on(slurm, tmp_path):
 
 
 @pytest.mark.acceptance
-def test_ctrl_c_stops_the_jobs_of_this_machine_which_save(tmp_path):
+def test_an_end_from_outside_stops_the_jobs_of_this_machine_which_save(tmp_path):
     out = tmp_path / "sweep"
     given = [*SWEEP, "--steps", "100000", "--checkpoint-every", "100000", "--out", str(out), "--cluster", "local"]
     process = subprocess.Popen(
@@ -301,9 +301,9 @@ def test_ctrl_c_stops_the_jobs_of_this_machine_which_save(tmp_path):
     )
     _waited(lambda: "compiled" in "".join(path.read_text() for path in out.glob("jobs/*.out")))
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # SIGINT is not heard below a shell's background
     _, error = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command again continues the sweep" in error
+    assert process.returncode == 143 and "the same command again continues the sweep" in error
     assert not list(out.glob("*/lock")) and list(out.glob("*/checkpoints/step-*"))
     assert {state.word for state in sweep_status.states(out)} == {"stopped", "waiting"}
 

@@ -49,6 +49,7 @@ def test_free_energy_is_an_upper_bound_within_half_a_percent(n, dim, rs, theta, 
     )
 
 
+@pytest.mark.validation
 def test_ground_state_of_an_open_shell_mixes_its_determinants():
     row = _exact(3, 2, 5.0, 0.0, 0.0)
     gas = ms.ElectronGas(n=3, dim=2, rs=5.0, theta=0.0)
