@@ -18,6 +18,7 @@ from massieu.errors import RunError
 from massieu.progress import Silent
 from massieu.runs import cluster as clusters
 from massieu.runs import jobs, sweep_plan, sweep_status
+from massieu.runs.lock import held
 from massieu.runs.sweep_task import Failures, Work
 
 TINY = {"steps": 2, "batch": 16, "samples": 500}
@@ -100,6 +101,20 @@ def test_a_point_whose_neighbour_failed_starts_from_the_next_one(tmp_path, monke
     assert dict(hands.log)["beta-0.7_couplings-seed-1"] == "beta-0.3_couplings-seed-1"
     assert work.failures.now == {"beta-0.5_couplings-seed-1": "diverged"}
     assert json.loads((tmp_path / "failed.json").read_text()) == work.failures.now
+
+
+def test_status_before_the_first_checkpoint_and_of_what_is_tried_again(tmp_path):
+    plan = _plan()
+    sweep_plan.prepare(plan, tmp_path)
+    first, second = (point.name for point in plan.points[:2])
+    (tmp_path / "failed.json").write_text(json.dumps({second: "diverged"}))
+    (tmp_path / first).mkdir()
+    with held(tmp_path / first):
+        states = {state.point: state.word for state in sweep_status.states(tmp_path)}
+    assert (states[first], states[second]) == ("running", "failed")
+    (tmp_path / jobs.FOLDER).mkdir()
+    (tmp_path / jobs.FOLDER / jobs.NUMBERS).write_text(json.dumps({"cluster": "slurm", "jobs": {second: "7"}}))
+    assert {state.point: state.word for state in sweep_status.states(tmp_path)}[second] == "submitted"
 
 
 # ---- what is asked for

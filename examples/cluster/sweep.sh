@@ -1,6 +1,6 @@
 #!/bin/bash
 # A sweep whose points are jobs of Slurm: `sbatch examples/cluster/sweep.sh`.  This small job hands them out; when its own
-# time is over it is submitted again and follows those that are there.  `massieu status runs/gas` shows how far it is.
+# time is over submit it again: it follows those that are there.  `massieu status runs/gas` shows how far it is.
 #SBATCH --job-name=gas
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import re
 import signal
 import time
 from functools import partial
@@ -104,7 +105,7 @@ def _conduct(work: Work, cluster: Cluster) -> None:
         while hands.waiting or hands.running:
             hands.settle()
             hands.hand_out()
-            if hands.running:
+            if hands.waiting or hands.running:
                 time.sleep(POLL)
     except KeyboardInterrupt as error:
         hands.leave(error)
@@ -161,7 +162,7 @@ class _Hands:
     def hand_out(self) -> None:
         """As many points as may run at once, each when the one that it starts from is done."""
         ready = [task for point in self.waiting.values() if self._can_begin(task := self.work.task(point))]
-        ready = ready[: self.cluster.jobs - len(self.running)]
+        ready = ready[: max(0, self.cluster.jobs - len(self.running))]
         if not ready:
             return
         stops = self.cluster.name == "local"
@@ -179,7 +180,7 @@ class _Hands:
     def _can_begin(self, task: Task) -> bool:
         """It goes on from where it is saved, or the point that it starts from is done."""
         saved = checkpoint.steps_saved(self.out / task.point.name / "checkpoints") is not None
-        return saved or task.near is None or task.near.name in self.done
+        return saved or task.near is None or read_finished(self.out / task.near.name) is not None
 
     def leave(self, error: KeyboardInterrupt) -> NoReturn:
         """Jobs of this machine are stopped, those in a queue are not."""
@@ -202,5 +203,9 @@ def _why_failed(job: Any) -> str | None:
     error = job.exception()
     if error is None:
         return job.result()
-    lines = [line for line in str(error).splitlines() if line.strip("- ")]
-    return lines[-1] if "processing with trace" in lines[0] else "the job ended without a result"
+    text = str(error).split("You can check full logs")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip("- ")]
+    if "processing with trace" in lines[0]:
+        return lines[-1]
+    state = re.search(r"state: (\w+)", lines[0])
+    return "the job ended without a result" + (f" ({state[1]})" if state else "")

@@ -46,16 +46,22 @@ def _state(folder: Path, why: str | None, job: str | None) -> tuple[str, str]:
     if summary := read_finished(folder):
         return "done", f"F {_estimate(summary['F']['value'], summary['F']['error'])}"
     if holder := lock.holder(folder):
-        rows = read_metrics(folder)
-        steps = (read_content(folder).get("config") or {}).get("steps", "?")
-        last = f"step {int(rows[-1]['step']) + 1}/{steps}, F {_estimate(rows[-1]['F'], rows[-1]['F_error'])}, "
-        return "running", (last if rows else "") + holder
+        return "running", _last_step(folder) + holder
+    if job is not None:  # again, where it failed before
+        return "submitted", f"job {job}"
     if why is not None:
         return "failed", why
-    if job is not None:
-        return "submitted", f"job {job}"
     saved = checkpoint.steps_saved(folder / "checkpoints")
     return ("waiting", "") if saved is None else ("stopped", f"{saved} steps saved")
+
+
+def _last_step(folder: Path) -> str:
+    """Of those saved; nothing before the first checkpoint."""
+    rows = read_metrics(folder)
+    if not rows:
+        return ""
+    steps = (read_content(folder).get("config") or {}).get("steps", "?")
+    return f"step {int(rows[-1]['step']) + 1}/{steps}, F {_estimate(rows[-1]['F'], rows[-1]['F_error'])}, "
 
 
 def _estimate(value: float, error: float) -> str:
